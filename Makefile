@@ -1,0 +1,54 @@
+# edge-agent: `make demo` and `make test` set up everything that they need; `make help` lists the rest.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+# onnxruntime-training-cpu has wheels for Python 3.10 and 3.11; with another Python the device uses the portable engine.
+PYTHON ?= $(shell for p in python3.11 python3.10 python3 python; do command -v $$p >/dev/null && { echo $$p; break; }; done)
+DEVICE := .venv-device
+WORKSTATION := .venv
+PHOTOS ?= ../shared/data/cifar10-train.zip
+TEST_PHOTOS ?= ../shared/data/cifar10-test.zip
+WEIGHTS ?= ../shared/data/mobilenet_v3_small-cifar10-64px.pth
+
+.PHONY: help demo test lint types unit artifacts field bench-learning clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' Makefile
+
+demo: $(DEVICE)/ready  ## the main job on real photos: correct one picture, check it, take it back (no torch)
+	@$(DEVICE)/bin/python demo/demo.py
+
+test: lint types unit  ## set up both environments, check style and types, run every test
+
+lint: $(WORKSTATION)/ready  ## ruff
+	$(WORKSTATION)/bin/ruff check .
+
+types: $(WORKSTATION)/ready  ## mypy --strict
+	$(WORKSTATION)/bin/mypy
+
+unit: $(WORKSTATION)/ready $(DEVICE)/ready  ## the tests alone
+	EDGE_AGENT_TEST_DEVICE=$(CURDIR)/$(DEVICE)/bin/python $(WORKSTATION)/bin/python -m pytest -rs
+
+artifacts: $(WORKSTATION)/ready  ## build artifacts/default again: PHOTOS=folder or zip, WEIGHTS=file
+	$(WORKSTATION)/bin/python artifacts/build_default.py --photos $(PHOTOS) --weights $(WEIGHTS)
+
+field: $(WORKSTATION)/ready  ## choose the photos of artifacts/field again: TEST_PHOTOS=folder or zip
+	$(WORKSTATION)/bin/python artifacts/choose_field.py --photos $(TEST_PHOTOS)
+
+bench-learning: $(WORKSTATION)/ready  ## corrections measured on real photos: TEST_PHOTOS=folder or zip
+	$(WORKSTATION)/bin/python benchmarks/learning.py --photos $(TEST_PHOTOS)
+
+clean:  ## remove both environments and what the tools left
+	rm -rf $(DEVICE) $(WORKSTATION) build out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(DEVICE)/ready: pyproject.toml
+	@echo "setting up the device environment in $(DEVICE) with $(PYTHON)" >&2
+	@$(PYTHON) -m venv $(DEVICE)
+	@$(DEVICE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu]'
+	@touch $@
+
+$(WORKSTATION)/ready: pyproject.toml
+	@echo "setting up the workstation environment in $(WORKSTATION) with $(PYTHON): torch alone is several GB" >&2
+	@$(PYTHON) -m venv $(WORKSTATION)
+	@$(WORKSTATION)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[export,dev]'
+	@touch $@

@@ -1,0 +1,298 @@
+"""`EdgeAgent`: one object that ties backbone, head, learner, guard and journal together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from threadpoolctl import ThreadpoolController
+
+from edge_agent.artifact import Artifact
+from edge_agent.corrected_onnx import write_corrected_onnx
+from edge_agent.correcting import acknowledged, consider, only_answer, rank, record
+from edge_agent.errors import InputError, UsageError
+from edge_agent.head import Head
+from edge_agent.image import PictureSource, open_picture, read_picture_file, to_tensor
+from edge_agent.journal import Entry, Journal
+from edge_agent.keeper import HeadKeeper, Serving
+from edge_agent.label_rules import check_label, check_new_label
+from edge_agent.ort import import_onnxruntime
+from edge_agent.results import AgentInfo, Correction, Prediction, Undo
+from edge_agent.runtime import Backbone
+from edge_agent.settings import Settings, default_state
+
+__all__ = ["Correction", "EdgeAgent", "Prediction"]
+
+
+class EdgeAgent:
+    """A classifier that learns from one picture: predicts, corrects, takes back, and never forgets an acknowledged correction.
+
+    Safe to share between threads; several processes may share one state directory. Make one with `EdgeAgent.open`.
+    """
+
+    def __init__(self, artifact: Artifact, state: Path, settings: Settings, now: Callable[[], datetime]) -> None:
+        """Start the backbone; the state is not opened and the engine not started before they are needed.
+
+        Args:
+            artifact: opened.
+            state: the state directory; it need not exist.
+            settings: provider, engine, limits.
+            now: the clock that the journal records.
+
+        Raises:
+            RuntimeUnavailable: ONNX Runtime, the provider or the engine cannot be had.
+        """
+        self.artifact, self.settings, self.state = artifact, settings, state
+        self._blas = ThreadpoolController()
+        self._backbone = Backbone.open(artifact, settings.provider, settings.threads)
+        self._journal = Journal(state, artifact.digest, settings, now)
+        self._keeper = HeadKeeper(artifact, settings, self._journal)
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(
+        cls,
+        artifact: str | os.PathLike[str],
+        state: str | os.PathLike[str] | None = None,
+        provider: str | None = None,
+        engine: str | None = None,
+        settings: Settings | None = None,
+    ) -> EdgeAgent:
+        """Open an artifact and the state that belongs to it.
+
+        Args:
+            artifact: a directory that `edge-export build` wrote.
+            state: where corrections are kept; by default `$EDGE_AGENT_STATE`, systemd's `$STATE_DIRECTORY`, or a folder of this
+                artifact's own below `$XDG_STATE_HOME/edge-agent`.
+            provider: "auto" or ONNX Runtime's name of a provider; by default what the settings say.
+            engine: "auto", "onnxruntime-training" or "portable"; by default what the settings say.
+            settings: limits and defaults; by default those of the environment.
+
+        Returns:
+            An agent that can predict; nothing was written.
+
+        Raises:
+            ArtifactError: the artifact is missing, changed or foreign.
+            RuntimeUnavailable: ONNX Runtime or the provider cannot be had.
+            StateError: the state belongs to another artifact or is damaged.
+        """
+        settings = settings or Settings.load(None, os.environ, {})
+        settings = replace(settings, provider=provider or settings.provider, engine=engine or settings.engine)
+        opened = Artifact.open(artifact)
+        folder = Path(state) if state is not None else default_state(os.environ, opened.digest)
+        agent = cls(opened, folder, settings, lambda: datetime.now(timezone.utc))
+        agent._keeper.current()
+        return agent
+
+    def close(self) -> None:
+        """Close the journal's file; the agent opens it again when it is used again."""
+        self._journal.close()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in the order of the logits, those added on the device last."""
+        return self._keeper.current().labels
+
+    @property
+    def head(self) -> Head:
+        """The head in use: frozen data, for those who measure it."""
+        return self._keeper.current().head
+
+    @property
+    def spare_classes(self) -> int:
+        """How many classes can still be added."""
+        return self._spare(self._keeper.current())
+
+    def predict(self, source: PictureSource, top: int = 5, name: str | None = None) -> Prediction:
+        """Classify one picture; changes nothing.
+
+        Args:
+            source: a path, the bytes of a file, a PIL image or a uint8 array `[H, W, 3]` or `[H, W]`.
+            top: how many labels to return, 1 or more.
+            name: what to call the picture; a path names itself.
+
+        Returns:
+            The prediction; hand it to `correct` to spare a second pass through the backbone.
+
+        Raises:
+            InputError: the picture cannot be used.
+            UsageError: `top` is below 1.
+        """
+        if top < 1:
+            raise UsageError(f"top is {top}, expected 1 or more", "ask for at least one label")
+        started = time.perf_counter()
+        if isinstance(source, (str, os.PathLike)):
+            name = name or os.fspath(source)
+            source = read_picture_file(source, self.settings.image_limits)
+        image = open_picture(source, self.settings.image_limits, name or "the picture")
+        tensor = to_tensor(image, self.artifact.manifest.image)
+        seen = self._backbone.run(tensor[None])
+        serving = self._keeper.current()
+        with self._blas.limit(limits=1, user_api="blas"):
+            ranked = rank(serving.head, serving.labels, seen, top)
+        sample_id = hashlib.sha256(tensor.tobytes()).hexdigest()[:16]
+        picture = source if isinstance(source, bytes) else None
+        first, elapsed_ms = ranked[0], _since(started)
+        return Prediction(
+            name, first.label, first.probability, ranked, sample_id, serving.generation, elapsed_ms, self.artifact.digest, seen, picture
+        )
+
+    def correct(
+        self, picture: PictureSource | Prediction, label: str, *, new_label: bool = False, dry_run: bool = False, force: bool = False
+    ) -> Correction:
+        """Learn the right label of one picture, if that does no harm.
+
+        Args:
+            picture: what `predict` takes, or a `Prediction` of this artifact: then the backbone does not run again.
+            label: the right label.
+            new_label: whether a label that does not exist is added.
+            dry_run: whether to say what would happen and change nothing.
+            force: whether to remember a picture that is right already, and to accept what the guard refuses; it is recorded.
+
+        Returns:
+            The verdict; it is on the disk when this returns.
+
+        Raises:
+            InputError: the picture cannot be used, or the prediction is of another artifact.
+            LabelError: the label is unknown (the message names near ones), empty, or no spare class is left for it.
+            StateError: the state cannot be written; the head in use stays.
+        """
+        started = time.perf_counter()
+        seen = picture if isinstance(picture, Prediction) else self.predict(picture)
+        if seen.artifact != self.artifact.digest:
+            raise InputError(f"the prediction of {seen.image or 'the picture'} is of another artifact", "predict again with this agent")
+        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+            serving = self._keeper.current()
+            check_label(label, serving.labels, self._spare(serving), new_label)
+            is_right = rank(serving.head, serving.labels, seen.seen, 1)[0].label == label
+            if dry_run or (is_right and not force):
+                return replace(only_answer(self._keeper, serving, seen, label, 0), elapsed_ms=_since(started))
+            with self._journal.writing() as writer:
+                serving = self._keeper.current()  # another process may have been first
+                check_label(label, serving.labels, self._spare(serving), new_label)
+                candidate = consider(self._keeper, serving, seen, label, writer.next_correction(), force)
+                after, entry = record(self._keeper, writer, serving, candidate, seen)
+            self._keeper.adopt(after)
+            return acknowledged(entry, _since(started))
+
+    def undo(self, number: int | None = None) -> Undo:
+        """Take one correction back; the head is then the one that never saw it, bit for bit.
+
+        Args:
+            number: its id; by default the last one that is active.
+
+        Returns:
+            What was taken back, and the head that serves now.
+
+        Raises:
+            InputError: nothing to undo, an unknown id, or one that was taken back or refused before.
+            StateError: the state cannot be written.
+        """
+        with self._lock:
+            entries = {entry.id: entry for entry in self._journal.history()}
+            active = [entry.id for entry in entries.values() if entry.active]
+            if number is None and not active:
+                raise InputError("nothing to undo: no correction is active", "see edge-agent history")
+            if number is not None and number not in active:
+                known = entries.get(number)
+                fault = "does not exist" if known is None else "was refused" if known.undone_at is None else "was undone before"
+                raise InputError(f"correction {number} {fault}", "see edge-agent history")
+            return self._take_back((active[-1] if number is None else number,), "undo")
+
+    def reset(self) -> Undo:
+        """Take every correction back; the history and the added labels stay.
+
+        Raises:
+            InputError: nothing to take back.
+            StateError: the state cannot be written.
+        """
+        with self._lock:
+            active = tuple(entry.id for entry in self._journal.history() if entry.active)
+            if not active:
+                raise InputError("nothing to reset: no correction is active", "see edge-agent history")
+            return self._take_back(active, "reset")
+
+    def history(self) -> tuple[Entry, ...]:
+        """Every correction that was recorded, the first one first; refused and undone ones too."""
+        return tuple(self._journal.history())
+
+    def add_label(self, name: str) -> int:
+        """Add a class; it wins no picture until it is taught one.
+
+        Args:
+            name: 1 to 128 printable characters, not a label yet.
+
+        Returns:
+            The number of spare classes that are left.
+
+        Raises:
+            LabelError: the name is taken or cannot be a label, or no spare class is left.
+            StateError: the state cannot be written.
+        """
+        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+            serving = self._keeper.current()
+            check_new_label(name, serving.labels, self._spare(serving))
+            with self._journal.writing() as writer:
+                serving = self._keeper.current()
+                check_new_label(name, serving.labels, self._spare(serving))
+                writer.add_label(name)
+                evidence, labels = self._keeper.evidence(serving), (*serving.labels, name)
+                after = self._keeper.publish(writer, "label", evidence, labels, self._keeper.solve(evidence, labels))
+            self._keeper.adopt(after)
+            return self._spare(after)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> float:
+        """Write the corrected network as one plain ONNX file, `image` → `logits`, and compare it with the agent.
+
+        Args:
+            path: the file; it appears under this name only when it has passed.
+
+        Returns:
+            The greatest difference of a logit on the golden samples.
+
+        Raises:
+            InputError: the file cannot be written.
+            RuntimeUnavailable: what was written does not answer as the agent does.
+        """
+        head = self._keeper.current().head
+        return write_corrected_onnx(self.artifact, self._backbone, head, Path(path), self.settings.image_limits)
+
+    def info(self) -> AgentInfo:
+        """What is running; starts the engine.
+
+        Raises:
+            RuntimeUnavailable: the engine cannot be had.
+        """
+        manifest, serving = self.artifact.manifest, self._keeper.current()
+        engine, engine_reason = self._keeper.engine()
+        return AgentInfo(
+            str(self.artifact.path), self.artifact.digest, manifest.model.name, len(serving.labels), self._spare(serving),
+            manifest.image.crop_px, import_onnxruntime().__version__, self._backbone.provider, self._backbone.reason,
+            engine, engine_reason, str(self.state), serving.generation, serving.head.digest(), len(self._keeper.evidence(serving)),
+            manifest.capacity, manifest.sentinel.accuracy, float(serving.right.mean()),
+        )  # fmt: skip
+
+    def _spare(self, serving: Serving) -> int:
+        return self.artifact.manifest.spare_classes - len(serving.head.added)
+
+    def _take_back(self, numbers: tuple[int, ...], cause: str) -> Undo:
+        with self._blas.limit(limits=1, user_api="blas"):
+            with self._journal.writing() as writer:
+                serving = self._keeper.current()
+                evidence = tuple(e for e in self._keeper.evidence(serving) if e.id not in numbers)
+                writer.undo(numbers)
+                after = self._keeper.publish(writer, cause, evidence, serving.labels, self._keeper.solve(evidence, serving.labels))
+            self._keeper.adopt(after)
+        return Undo(numbers, after.generation, len(evidence), after.head.digest())
+
+
+def _since(started: float) -> float:
+    """Milliseconds since a reading of `time.perf_counter`."""
+    elapsed_ms: float = (time.perf_counter() - started) * 1000
+    return elapsed_ms

@@ -1,0 +1,273 @@
+"""`edge-agent`: parse, call, print; what the commands do is in `agent.py`, how people see it in `printing.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edge_agent import __version__
+from edge_agent.errors import EdgeAgentError, InputError, UsageError
+
+if TYPE_CHECKING:
+    from edge_agent.agent import EdgeAgent
+    from edge_agent.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DEFAULT_ARTIFACT = "artifacts/default"
+REFUSED = 4
+UNEXPECTED = 70
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line on stdout, and nothing else there.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """The options that stand before the command."""
+
+    artifact: str | None
+    state: str | None
+    settings_file: str | None
+    flags: dict[str, object]
+
+    def settings(self) -> Settings:
+        """Defaults < settings file < environment < flags."""
+        from edge_agent.settings import Settings
+
+        return Settings.load(self.settings_file, os.environ, self.flags)
+
+    def agent(self) -> EdgeAgent:
+        """Open the agent that these options name."""
+        from edge_agent.agent import EdgeAgent
+
+        artifact = self.artifact or (DEFAULT_ARTIFACT if Path(DEFAULT_ARTIFACT).is_dir() else None)
+        if artifact is None:
+            raise UsageError("no artifact was named", "give --artifact DIR or set EDGE_AGENT_ARTIFACT")
+        return EdgeAgent.open(artifact, self.state, settings=self.settings())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edge-agent")
+@click.option("--artifact", envvar="EDGE_AGENT_ARTIFACT", metavar="DIR", help="The artifact; default: artifacts/default here.")
+@click.option("--state", envvar="EDGE_AGENT_STATE", metavar="DIR", help="Where corrections are kept; default: see `info`.")
+@click.option("--settings", "settings_file", metavar="FILE", help="A TOML file of settings. [EDGE_AGENT_SETTINGS]")
+@click.option("--provider", metavar="NAME", help="auto, CPUExecutionProvider or CUDAExecutionProvider. [EDGE_AGENT_PROVIDER]")
+@click.option("--engine", metavar="NAME", help="auto, onnxruntime-training or portable. [EDGE_AGENT_ENGINE]")
+@click.option("--threads", type=int, metavar="N", help="Threads of the backbone; 0: as ONNX Runtime chooses. [EDGE_AGENT_THREADS]")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(
+    context: click.Context,
+    artifact: str | None,
+    state: str | None,
+    settings_file: str | None,
+    provider: str | None,
+    engine: str | None,
+    threads: int | None,
+    debug: bool,
+) -> None:
+    """Correct a trained image classifier from one picture, check that nothing was forgotten, and take it back.
+
+    Exit codes: 0 done, 4 the correction was refused, 64 usage, 65 bad input, 66 artifact, 69 runtime, 73 state.
+    """
+    context.obj = Call(artifact, state, settings_file, {"provider": provider, "engine": engine, "threads": threads})
+
+
+@cli.command()
+@json_option
+@click.pass_obj
+def info(call: Call, as_json: bool) -> None:
+    """Show the artifact, the runtime, the engine and the state."""
+    _show(call.agent().info(), as_json)
+
+
+@cli.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def labels(context: click.Context, as_json: bool) -> None:
+    """List the labels; `labels add NAME` adds a class."""
+    if context.invoked_subcommand is None:
+        agent = context.obj.agent()
+        factory = len(agent.artifact.labels)
+        facts = {"labels": list(agent.labels), "added": list(agent.labels[factory:]), "spare_classes": agent.spare_classes}
+        click.echo(_line(facts) if as_json else "\n".join(agent.labels))
+
+
+@labels.command("add")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def labels_add(call: Call, name: str, as_json: bool) -> None:
+    """Add a class; it wins no picture until `correct` teaches it one."""
+    spare = call.agent().add_label(name)
+    click.echo(_line({"label": name, "spare_classes": spare}) if as_json else f"added {name}; {spare} spare classes are left")
+
+
+@cli.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many labels to show.")
+@json_option
+@click.pass_obj
+def predict(call: Call, images: tuple[str, ...], top: int, as_json: bool) -> int:
+    """Classify pictures: files, directories, or - for one picture on stdin."""
+    from edge_agent.printing import show_prediction
+
+    agent, status = call.agent(), 0
+    for name in _expanded(images):
+        try:
+            seen = agent.predict(_picture(name, agent), top, "stdin" if name == "-" else name)
+        except InputError as error:  # the others are still worth an answer
+            status = status or _report(error)
+            continue
+        show_prediction(seen) if not as_json else click.echo(_line(prediction_json(seen)))
+    return status
+
+
+@cli.command()
+@click.argument("image")
+@click.option("--label", required=True, metavar="NAME", help="The right label.")
+@click.option("--new-label", is_flag=True, help="Add the label if it does not exist.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
+@click.option("--force", is_flag=True, help="Remember a picture that is right already; accept what the guard refuses. It is recorded.")
+@json_option
+@click.pass_obj
+def correct(call: Call, image: str, label: str, new_label: bool, dry_run: bool, force: bool, as_json: bool) -> int:
+    """Teach the right label of one picture, if that does no harm."""
+    from edge_agent.printing import show_correction
+
+    agent = call.agent()
+    seen = agent.predict(_picture(image, agent), name="stdin" if image == "-" else image)
+    done = agent.correct(seen, label, new_label=new_label, dry_run=dry_run, force=force)
+    show_correction(done) if not as_json else click.echo(_line(dataclasses.asdict(done)))
+    return REFUSED if done.verdict == "refused" else 0
+
+
+@cli.command()
+@click.argument("number", metavar="[ID]", type=int, required=False)
+@json_option
+@click.pass_obj
+def undo(call: Call, number: int | None, as_json: bool) -> None:
+    """Take a correction back: the last one, or the one with this id."""
+    from edge_agent.printing import show_undo
+
+    done = call.agent().undo(number)
+    show_undo(done) if not as_json else click.echo(_line(dataclasses.asdict(done)))
+
+
+@cli.command()
+@json_option
+@click.pass_obj
+def history(call: Call, as_json: bool) -> None:
+    """Show every correction that was recorded, refused and undone ones too."""
+    from edge_agent.printing import show_history
+
+    entries = call.agent().history()
+    if as_json:
+        for entry in entries:
+            click.echo(_line(dataclasses.asdict(entry)))
+    else:
+        show_history(entries)
+
+
+@cli.command()
+@json_option
+@click.pass_obj
+def reset(call: Call, as_json: bool) -> None:
+    """Take every correction back; the history stays."""
+    from edge_agent.printing import show_undo
+
+    done = call.agent().reset()
+    show_undo(done) if not as_json else click.echo(_line(dataclasses.asdict(done)))
+
+
+@cli.command("export-onnx")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@json_option
+@click.pass_obj
+def export_onnx(call: Call, file: Path, as_json: bool) -> None:
+    """Write the corrected network as one plain ONNX file: image → logits."""
+    difference = call.agent().export_onnx(file)
+    facts = {"file": str(file), "bytes": file.stat().st_size, "max_difference": difference}
+    text = f"{file}: {facts['bytes']} bytes; its logits differ from the agent's by at most {difference:.2g}"
+    click.echo(_line(facts) if as_json else text)
+
+
+def prediction_json(seen: Any) -> dict[str, object]:
+    """The keys of `predict --json`."""
+    facts = {name: getattr(seen, name) for name in ("image", "label", "probability", "sample_id", "generation", "elapsed_ms")}
+    return {**facts, "top": [dataclasses.asdict(ranked) for ranked in seen.top]}
+
+
+def main() -> None:
+    """The entry point of the command `edge-agent`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        The exit code; every error has become one line on stderr.
+    """
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; our own limit answers for it
+    try:
+        status = cli.main(list(arguments) or ["--help"], prog_name="edge-agent", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except click.UsageError as error:
+        return _report(UsageError(error.format_message(), f"see {error.ctx.command_path if error.ctx else 'edge-agent'} --help"))
+    except click.Abort:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
+        return 141
+    except EdgeAgentError as error:
+        if "--debug" in arguments:
+            raise
+        return _report(error)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        print(f"error: unexpected {type(error).__name__}: {error}; hint: run it again with --debug and report it", file=sys.stderr)
+        return UNEXPECTED
+
+
+def _report(error: EdgeAgentError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _show(facts: Any, as_json: bool) -> None:
+    values = dataclasses.asdict(facts)
+    width = max(map(len, values))
+    click.echo(_line(values) if as_json else "\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
+
+
+def _line(facts: dict[str, Any]) -> str:
+    return json.dumps(facts, ensure_ascii=False)
+
+
+def _expanded(images: Sequence[str]) -> list[str]:
+    """Directories become the pictures in them."""
+    from edge_agent.image import find_pictures
+
+    return [str(path) for name in images for path in (find_pictures(name) if os.path.isdir(name) else [name])]
+
+
+def _picture(name: str, agent: EdgeAgent) -> str | bytes:
+    """What `EdgeAgent.predict` takes for a name on the command line; - is stdin, read no further than it may be long."""
+    return name if name != "-" else sys.stdin.buffer.read(agent.settings.max_file_bytes + 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Every error that edge-agent and edge-export raise on purpose.
+
+    EdgeAgentError                 the root: catch it to catch all of ours
+    ├── UsageError            64   the call itself is wrong: an option, a combination, a value out of its range
+    ├── InputError            65   what was given cannot be used: a picture, an array, a folder, a weights file
+    │   └── LabelError        65   a label that is unknown, empty, not printable or not free
+    ├── ArtifactError         66   the artifact is missing, changed, foreign or not understood
+    ├── RuntimeUnavailable    69   ONNX Runtime, an engine or a provider cannot do what was asked
+    └── StateError            73   the state directory cannot be used: foreign, damaged, read-only, full
+        └── StateBusyError    73   another process holds the state for longer than the wait allows
+
+Each carries `exit_code` (see sysexits.h; `health` alone uses 0–3) and a `hint`: what the user can do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EdgeAgentError(Exception):
+    """The root of the tree: one sentence that says what, where, expected and got, and a hint.
+
+    Args:
+        message: what went wrong, with the name of the thing, what was expected and what was found.
+        hint: what the user can do about it; may be empty.
+    """
+
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """One line: the message, and the hint behind a semicolon."""
+        line = f"{self.message}; hint: {self.hint}" if self.hint else self.message
+        return " ".join(line.split())
+
+
+class UsageError(EdgeAgentError):
+    """The call itself is wrong: an unknown option or name, a value out of its range."""
+
+    exit_code = 64
+
+
+class InputError(EdgeAgentError):
+    """A picture, an array, a folder or a weights file that cannot be used."""
+
+    exit_code = 65
+
+
+class LabelError(InputError):
+    """A label that is unknown, empty, not printable or not free."""
+
+
+class ArtifactError(EdgeAgentError):
+    """The artifact is missing, changed, foreign or not understood."""
+
+    exit_code = 66
+
+
+class RuntimeUnavailable(EdgeAgentError):
+    """ONNX Runtime, an engine or a provider cannot do what was asked of it."""
+
+    exit_code = 69
+
+
+class StateError(EdgeAgentError):
+    """The state directory cannot be used: foreign, damaged, read-only or full."""
+
+    exit_code = 73
+
+
+class StateBusyError(StateError):
+    """Another process holds the state for longer than the wait allows."""

@@ -1,0 +1,92 @@
+"""The guard: a candidate head is judged on the sentinel set before it may serve.
+
+It is the seat belt for damaged statistics, odd networks and poisoned teaching. It cannot see a wrong label: that harm is local, and
+undo is there for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.artifact import Artifact
+from edge_agent.head import Head
+from edge_agent.runtime import Seen
+from edge_agent.settings import Settings
+
+
+@dataclass(frozen=True)
+class SentinelReport:
+    """What a candidate does to the sentinel set.
+
+    Attributes:
+        size: sentinel pictures; a change below 1/size cannot be seen.
+        before: accuracy of the head in use (0…1).
+        after: accuracy of the candidate (0…1).
+        tolerance: greatest loss that one correction may bring (0…1).
+        factory: accuracy of the factory head (0…1).
+        broken: pictures that were right before and would be wrong.
+        mended: pictures that were wrong before and would be right.
+    """
+
+    size: int
+    before: float
+    after: float
+    tolerance: float
+    factory: float
+    broken: int
+    mended: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether a candidate may serve, why not, and the measurement."""
+
+    accepted: bool
+    reason: str
+    sentinel: SentinelReport
+
+
+class Guard:
+    """Judges heads of one artifact; pure but for the arrays that it holds."""
+
+    def __init__(self, artifact: Artifact, settings: Settings) -> None:
+        """Take the sentinel set and the tolerances.
+
+        Args:
+            artifact: opened.
+            settings: `guard_drop` and `guard_total`.
+        """
+        statistics = artifact.statistics
+        self._sentinel = Seen(statistics.sentinel_logits, statistics.sentinel_features, statistics.sentinel_context)
+        self._labels = statistics.sentinel_labels
+        self._drop, self._total = settings.guard_drop, settings.guard_total
+        self._factory = float((statistics.sentinel_logits.argmax(1) == self._labels).mean())
+
+    def right(self, head: Head) -> NDArray[np.bool_]:
+        """`[Q]`: which sentinel pictures the head gets right."""
+        answer: NDArray[np.bool_] = head.logits(self._sentinel).argmax(1) == self._labels
+        return answer
+
+    def judge(self, in_use: NDArray[np.bool_], candidate: Head) -> Judgement:
+        """Accept when accuracy stays within the tolerances.
+
+        Args:
+            in_use: `right` of the head in use.
+            candidate: the head that would replace it.
+
+        Returns:
+            Accepted when accuracy ≥ before − `guard_drop`, and ≥ factory − `guard_total` or ≥ before.
+        """
+        right = self.right(candidate)
+        before, after = float(in_use.mean()), float(right.mean())
+        broken, mended = int((in_use & ~right).sum()), int((right & ~in_use).sum())
+        report = SentinelReport(len(right), before, after, self._drop, self._factory, broken, mended)
+        if after >= before - self._drop and (after >= self._factory - self._total or after >= before):
+            return Judgement(True, f"{broken} of {report.size} sentinel pictures broken, {mended} mended", report)
+        limit = f"{self._drop:.1%} by one correction, {self._total:.1%} in all"
+        change = f"accuracy {before:.1%} → {after:.1%}, allowed is a loss of {limit}"
+        reason = f"it would break {broken} of {report.size} sentinel pictures: {change}"
+        return Judgement(False, reason, report)

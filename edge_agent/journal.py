@@ -1,0 +1,297 @@
+"""The journal: corrections and generations of the head in SQLite, the only thing that the device writes.
+
+Events are the truth: a correction is one row with what the backbone saw, and never changes but for being taken back. A generation is a
+snapshot of the head that was solved from the active rows. What is acknowledged has been committed: WAL, `synchronous=FULL`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from edge_agent.errors import StateError
+from edge_agent.guard import SentinelReport
+from edge_agent.head import AddedClasses, Head
+from edge_agent.journal_file import open_for_reading, open_for_writing, translated_errors
+from edge_agent.runtime import Seen
+from edge_agent.settings import Settings
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One correction as the journal shows it.
+
+    Attributes:
+        id: its number; later ones are greater, whatever the clock said.
+        made_at: time of the device's clock, ISO 8601 in UTC.
+        image: name of the picture as it was given, or None.
+        sample_id: names the pixels that the network saw.
+        label: what the person said.
+        verdict: "accepted", "already_correct" or "refused".
+        reason: in words.
+        forced: whether `--force` was given.
+        was_label, was_probability: the prediction before.
+        now_label, now_probability: the prediction with the candidate head.
+        steps: gradient steps taken.
+        sentinel: what the guard measured.
+        generation: the head's number after it.
+        active: whether it is in the set that the head is solved from.
+        undone_at: when it was taken back, or None.
+    """
+
+    id: int
+    made_at: str
+    image: str | None
+    sample_id: str
+    label: str
+    verdict: str
+    reason: str
+    forced: bool
+    was_label: str
+    was_probability: float
+    now_label: str
+    now_probability: float
+    steps: int
+    sentinel: SentinelReport
+    generation: int
+    active: bool
+    undone_at: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """An active correction with what the backbone saw: `label` by name, `seen` with one row and one for each view."""
+
+    id: int
+    label: str
+    seen: Seen
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """The newest head: its number (0 is the factory's), and the head, or None where it must be solved from the records."""
+
+    number: int
+    head: Head | None
+
+
+class Journal:
+    """One state directory; safe to share between threads, and with other processes."""
+
+    def __init__(self, folder: Path, artifact_digest: str, settings: Settings, now: Callable[[], datetime]) -> None:
+        """Name the state; nothing is opened or created yet.
+
+        Args:
+            folder: the state directory; it is created by the first write.
+            artifact_digest: the state belongs to this artifact alone.
+            settings: waits and limits.
+            now: the clock; it is recorded and decides nothing.
+        """
+        self.folder, self._digest, self._settings, self._now = folder, artifact_digest, settings, now
+        self._connection: sqlite3.Connection | None = None
+        self._writable = False
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        """Close the file; the journal opens it again when it is used again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection, self._writable = None, False
+
+    def stamp(self) -> int | None:
+        """A number that changes when another process has committed; None where there is no state yet."""
+        with self._lock, translated_errors(self.folder):
+            connection = self._reading()
+            return None if connection is None else int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def generation(self) -> Generation:
+        """The newest generation; a damaged one is reported as one without a head.
+
+        Raises:
+            StateError: the state belongs to another artifact, or is damaged.
+        """
+        with self._lock, translated_errors(self.folder):
+            connection = self._reading()
+            if connection is None:
+                return Generation(0, None)
+            row = connection.execute("SELECT number, head, sha256 FROM generations ORDER BY number DESC LIMIT 1").fetchone()
+            if row is None:
+                return Generation(0, None)
+            number, blob, sha256 = row
+            sound = hashlib.sha256(blob).hexdigest() == sha256
+            return Generation(number, self._unpack_head(connection, blob) if sound else None)
+
+    def added_labels(self) -> tuple[str, ...]:
+        """The labels added on the device, in the order of their columns."""
+        with self._lock, translated_errors(self.folder):
+            connection = self._reading()
+            rows = connection.execute("SELECT name FROM labels ORDER BY place").fetchall() if connection else []
+            return tuple(name for (name,) in rows)
+
+    def records(self) -> list[Record]:
+        """The active corrections in the order in which they were made.
+
+        Raises:
+            StateError: what the backbone saw for one of them is damaged; it names the correction.
+        """
+        with self._lock, translated_errors(self.folder):
+            connection = self._reading()
+            query = "SELECT id, label, seen, seen_sha256 FROM corrections WHERE active ORDER BY id"
+            rows = connection.execute(query).fetchall() if connection else []
+            return [Record(number, label, _unpack_seen(number, blob, sha256)) for number, label, blob, sha256 in rows]
+
+    def history(self) -> list[Entry]:
+        """Every correction, the first one first."""
+        with self._lock, translated_errors(self.folder):
+            connection = self._reading()
+            query = f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM corrections ORDER BY id"
+            return [_entry(row) for row in connection.execute(query)] if connection else []
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """One transaction: what its writer did is on the disk when the block ends, and none of it when the block fails.
+
+        Raises:
+            StateError: the state cannot be written, or belongs to another artifact.
+            StateBusyError: another process holds it for longer than `wait_ms`.
+        """
+        with self._lock, translated_errors(self.folder):
+            connection = self._for_writing()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute("INSERT OR IGNORE INTO facts VALUES ('artifact', ?)", (self._digest,))
+                yield Writer(connection, self._settings, self._now().isoformat(timespec="milliseconds"))
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _reading(self) -> sqlite3.Connection | None:
+        if self._connection is None:
+            self._connection = open_for_reading(self.folder, self._settings.wait_ms)
+            if self._connection is not None:
+                self._check_owner(self._connection)
+        return self._connection
+
+    def _for_writing(self) -> sqlite3.Connection:
+        if self._connection is None or not self._writable:
+            if self._reading() is not None:  # a foreign state is refused before anything is written
+                self.close()
+            self._connection = open_for_writing(self.folder, self._settings.wait_ms)
+            self._writable = True
+            self._check_owner(self._connection)
+        return self._connection
+
+    def _check_owner(self, connection: sqlite3.Connection) -> None:
+        row = connection.execute("SELECT value FROM facts WHERE name='artifact'").fetchone()
+        if row is not None and row[0] != self._digest:
+            self.close()
+            found = f"it belongs to artifact {row[0][:12]}…, this one is {self._digest[:12]}…"
+            raise StateError(f"the state {self.folder} is of another artifact: {found}", "give each artifact a --state of its own")
+
+    def _unpack_head(self, connection: sqlite3.Connection, blob: bytes) -> Head | None:
+        """The head of a sound generation; None when a correction that it needs is damaged."""
+        arrays = load(blob)
+        contexts = []
+        for number in arrays["rows"].tolist():
+            row = connection.execute("SELECT seen, seen_sha256 FROM corrections WHERE id=?", (number,)).fetchone()
+            if row is None or hashlib.sha256(row[0]).hexdigest() != row[1]:
+                return None
+            contexts.append(load(row[0])["context"])
+        added = AddedClasses(arrays["weight"], arrays["local"], arrays["bias"])
+        stacked = np.concatenate(contexts) if contexts else np.zeros((0, added.local.shape[1]), np.float32)
+        return Head(stacked, arrays["coefficients"], float(arrays["exponent"][0]), added)
+
+
+class Writer:
+    """The writes of one transaction; made by `Journal.writing` alone."""
+
+    def __init__(self, connection: sqlite3.Connection, settings: Settings, moment: str) -> None:
+        """Bind the open transaction, the limits and the time that it records."""
+        self._connection, self._settings, self.moment = connection, settings, moment
+
+    def next_generation(self) -> int:
+        """The number that `add_generation` will give."""
+        return self._next("generations")
+
+    def next_correction(self) -> int:
+        """The number that `add_correction` will give."""
+        return self._next("corrections")
+
+    def add_correction(self, entry: Entry, seen: Seen, picture: bytes | None) -> None:
+        """Write one correction; its `id` must be `next_correction()`."""
+        blob = save({"logits": seen.logits, "features": seen.features, "context": seen.context})
+        values = {**asdict(entry), "sentinel": json.dumps(asdict(entry.sentinel), sort_keys=True)}
+        values |= {"seen": blob, "seen_sha256": hashlib.sha256(blob).hexdigest()}
+        columns = ", ".join(values)
+        places = ", ".join(f":{name}" for name in values)
+        self._connection.execute(f"INSERT INTO corrections ({columns}) VALUES ({places})", values)
+        if picture is not None and self._settings.keep_pictures:
+            row = (entry.id, picture, hashlib.sha256(picture).hexdigest())
+            self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?)", row)
+            self._drop_pictures()
+
+    def add_generation(self, cause: str, head: Head, rows: Sequence[int]) -> int:
+        """Write a snapshot of the head; `rows` are the ids behind its contexts, in its order. Returns its number."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "rows": np.asarray(rows, np.int64), "coefficients": head.coefficients, "exponent": np.array([head.exponent]),
+            "weight": head.added.weight, "local": head.added.local, "bias": head.added.bias,
+        }  # fmt: skip
+        blob = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        row = (self.moment, cause, blob, hashlib.sha256(blob).hexdigest())
+        number = self._connection.execute("INSERT INTO generations (made_at, cause, head, sha256) VALUES (?, ?, ?, ?)", row).lastrowid or 0
+        self._connection.execute("DELETE FROM generations WHERE number <= ?", (number - self._settings.kept_generations,))
+        return number
+
+    def undo(self, numbers: Sequence[int]) -> None:
+        """Take corrections back: they stay in the history, and leave the active set."""
+        rows = [(self.moment, number) for number in numbers]
+        self._connection.executemany("UPDATE corrections SET active=0, undone_at=? WHERE id=?", rows)
+
+    def add_label(self, name: str) -> None:
+        """Add a class behind the ones that are there."""
+        self._connection.execute("INSERT INTO labels (place, name) VALUES ((SELECT count(*) FROM labels), ?)", (name,))
+
+    def _next(self, table: str) -> int:
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (table,)).fetchone()
+        return (row[0] if row else 0) + 1
+
+    def _drop_pictures(self) -> None:
+        """Keep the newest pictures within the limits of count and bytes."""
+        sizes = self._connection.execute("SELECT correction, length(picture) FROM pictures ORDER BY correction DESC").fetchall()
+        total = 0
+        for place, (number, size) in enumerate(sizes):
+            total += size
+            if place >= self._settings.kept_pictures or total > self._settings.kept_pictures_bytes:
+                self._connection.execute("DELETE FROM pictures WHERE correction <= ?", (number,))
+                return
+
+
+_ENTRY_COLUMNS = tuple(Entry.__dataclass_fields__)
+
+
+def _entry(row: Sequence[object]) -> Entry:
+    values = dict(zip(_ENTRY_COLUMNS, row, strict=True))
+    values["sentinel"] = SentinelReport(**json.loads(str(values["sentinel"])))
+    values["forced"], values["active"] = bool(values["forced"]), bool(values["active"])
+    return Entry(**values)  # type: ignore[arg-type]
+
+
+def _unpack_seen(number: int, blob: bytes, sha256: str) -> Seen:
+    if hashlib.sha256(blob).hexdigest() != sha256:
+        raise StateError(f"correction {number} is damaged: its digest does not match", f"take it back with: edge-agent undo {number}")
+    arrays = load(blob)
+    return Seen(arrays["logits"], arrays["features"], arrays["context"])

@@ -1,0 +1,183 @@
+"""The journal's SQLite file: creation, migrations, opening for reading where nothing may be written, and its errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_agent.errors import StateBusyError, StateError
+
+FILE_NAME = "journal.sqlite3"
+APPLICATION_ID = 0x45444741  # "EDGA"
+MIGRATIONS = (
+    # 1: the first schema
+    """
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE labels (place INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE corrections (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, made_at TEXT NOT NULL, image TEXT, sample_id TEXT NOT NULL,
+        label TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, forced INTEGER NOT NULL,
+        was_label TEXT NOT NULL, was_probability REAL NOT NULL, now_label TEXT NOT NULL, now_probability REAL NOT NULL,
+        steps INTEGER NOT NULL, sentinel TEXT NOT NULL, generation INTEGER NOT NULL,
+        active INTEGER NOT NULL, undone_at TEXT, seen BLOB NOT NULL, seen_sha256 TEXT NOT NULL
+    );
+    CREATE INDEX active_corrections ON corrections (id) WHERE active;
+    CREATE TABLE pictures (
+        correction INTEGER PRIMARY KEY REFERENCES corrections (id), picture BLOB NOT NULL, sha256 TEXT NOT NULL
+    );
+    CREATE TABLE generations (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, made_at TEXT NOT NULL, cause TEXT NOT NULL, head BLOB NOT NULL, sha256 TEXT NOT NULL
+    );
+    """,
+)
+
+
+def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
+    """Open the journal, creating folder, file and tables as needed.
+
+    Args:
+        folder: the state directory.
+        wait_ms: how long a transaction waits for another process.
+
+    Returns:
+        A connection in autocommit mode: WAL, every commit on the disk before it returns.
+
+    Raises:
+        StateError: the folder cannot be written, the file is not ours, damaged, or of a newer version.
+        StateBusyError: another process holds it for longer than the wait.
+    """
+    path = folder / FILE_NAME
+    with translated_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error.strerror or str(error)) from None
+        is_new = not path.exists()
+        connection = sqlite3.connect(path, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            _migrate(connection, folder)
+        except BaseException:
+            connection.close()
+            raise
+        if is_new:
+            _sync_folder(folder)
+            _sync_folder(folder.parent)
+        return connection
+
+
+def open_for_reading(folder: Path, wait_ms: int) -> sqlite3.Connection | None:
+    """Open the journal without writing anything, also on a read-only disk.
+
+    Returns:
+        A connection, or None where there is no journal yet.
+
+    Raises:
+        StateError: the file is not ours, damaged, of a newer version or not readable.
+    """
+    path = folder / FILE_NAME
+    with translated_errors(folder):
+        if not path.exists():
+            return None
+        location = urllib.parse.quote(str(path.absolute()))
+        try:
+            return _checked(f"file:{location}?mode=ro", wait_ms, folder)
+        except sqlite3.OperationalError:
+            pass  # a WAL needs its -shm file beside it, which a read-only disk cannot give
+        log = Path(f"{path}-wal")
+        if not log.exists() or not log.stat().st_size:
+            return _checked(f"file:{location}?immutable=1", wait_ms, folder)
+        with tempfile.TemporaryDirectory() as copy:
+            for source in (path, log):
+                shutil.copy(source, copy)
+            connection = _checked(f"file:{urllib.parse.quote(copy)}/{FILE_NAME}", wait_ms, folder)
+            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            connection.backup(memory)
+            connection.close()
+            return memory
+
+
+@contextlib.contextmanager
+def translated_errors(folder: Path) -> Iterator[None]:
+    """Turn SQLite's and the system's exceptions into `StateError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            raise StateBusyError(f"the state {folder} is in use by another process", "try again, or raise wait_ms") from None
+        if "readonly" in text or "read-only" in text or "unable to open" in text:
+            raise unwritable(folder, text) from None
+        if "full" in text:
+            raise StateError(f"the disk of the state {folder} is full", "free some space; predictions go on") from None
+        hint = "keep a copy of the directory and start with another --state"
+        raise StateError(f"the state {folder} cannot be used: {text}", hint) from None
+    except OSError as error:
+        raise StateError(f"the state {folder} cannot be used: {error.strerror}", "check its rights and its disk") from None
+
+
+def unwritable(folder: Path, reason: str) -> StateError:
+    """The error for a state directory that cannot be written."""
+    return StateError(f"the state {folder} cannot be written: {reason}", "predictions go on; give --state a directory that can be written")
+
+
+def _checked(location: str, wait_ms: int, folder: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(location, uri=True, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
+    try:
+        version = _version(connection, folder)
+        if version == 0:
+            raise StateError(f"the state {folder} holds an unfinished journal", "correct once more, or give another --state")
+        if version < len(MIGRATIONS):
+            raise StateError(f"the state {folder} is of an older version", "run a command that writes, such as labels add, once")
+        return connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _version(connection: sqlite3.Connection, folder: Path) -> int:
+    """The schema's version; 0 for an empty file."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    if owner != APPLICATION_ID and (owner or version or tables):
+        raise StateError(f"{folder / FILE_NAME} is not a journal of edge-agent", "give --state another directory")
+    if version > len(MIGRATIONS):
+        found = f"version {version}, this program knows {len(MIGRATIONS)}"
+        raise StateError(f"the state {folder} was written by a newer edge-agent ({found})", "update edge-agent")
+    return version
+
+
+def _migrate(connection: sqlite3.Connection, folder: Path) -> None:
+    """Bring the schema up to date, each step in one transaction."""
+    if _version(connection, folder) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # two processes may create the state at the same moment
+    try:
+        for number in range(_version(connection, folder), len(MIGRATIONS)):
+            for statement in MIGRATIONS[number].split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in a folder survive a power cut; not every file system can, and none needs more."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,134 @@
+"""The head that serves, kept in step with the journal: what this process, or another on the same state, committed last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.artifact import Artifact
+from edge_agent.engines import open_engine
+from edge_agent.errors import StateError
+from edge_agent.guard import Guard
+from edge_agent.head import AddedClasses, Evidence, Head
+from edge_agent.journal import Journal, Record, Writer
+from edge_agent.learner import Learner, Solution
+from edge_agent.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Serving:
+    """What answers now: replaced as a whole, so that a reader never sees half a change.
+
+    Attributes:
+        head: the head in use.
+        generation: its number; 0 is the factory's.
+        labels: the factory's labels and those added on the device, in the order of the logits.
+        right: `[Q]`, which sentinel pictures it gets right.
+        stamp: changes when another process has committed; None where there is no state yet.
+        evidence: the active corrections, or None until they are needed.
+    """
+
+    head: Head
+    generation: int
+    labels: tuple[str, ...]
+    right: NDArray[np.bool_]
+    stamp: int | None
+    evidence: tuple[Evidence, ...] | None
+
+
+class HeadKeeper:
+    """Loads, solves and publishes heads; safe to share between threads."""
+
+    def __init__(self, artifact: Artifact, settings: Settings, journal: Journal) -> None:
+        """Bind the parts; the engine starts with the first solve, and lives as long as the keeper."""
+        self._artifact, self._settings, self._journal = artifact, settings, journal
+        self.guard = Guard(artifact, settings)
+        self._lock = threading.RLock()
+        self._learner: Learner | None = None
+        self._engine = ("", "")
+        self._serving: Serving | None = None
+
+    def current(self) -> Serving:
+        """The head in use; reads the journal only when another process has committed since.
+
+        Raises:
+            StateError: the state belongs to another artifact, or what it needs is damaged.
+        """
+        serving, stamp = self._serving, self._journal.stamp()
+        if serving is not None and serving.stamp == stamp:
+            return serving
+        with self._lock:
+            generation = self._journal.generation()
+            labels = (*self._artifact.labels, *self._journal.added_labels())
+            head, evidence = generation.head, None
+            if head is None and generation.number == 0:
+                head = self._factory(len(labels))
+            elif head is None or head.coefficients.shape[1] != len(labels):  # a damaged snapshot: the events are the truth
+                evidence = self._as_evidence(self._journal.records(), labels)
+                head = self.solve(evidence, labels).head
+            serving = Serving(head, generation.number, labels, self.guard.right(head), stamp, evidence)
+            self._serving = serving
+            return serving
+
+    def evidence(self, serving: Serving) -> tuple[Evidence, ...]:
+        """The active corrections behind a head.
+
+        Raises:
+            StateError: one of them is damaged.
+        """
+        if serving.evidence is not None:
+            return serving.evidence
+        return self._as_evidence(self._journal.records(), serving.labels)
+
+    def solve(self, evidence: Sequence[Evidence], labels: Sequence[str]) -> Solution:
+        """The head for a set of corrections.
+
+        Raises:
+            RuntimeUnavailable: the engine cannot be had.
+        """
+        with self._lock:
+            return self._started().solve(evidence, len(labels) - len(self._artifact.labels))
+
+    def publish(
+        self, writer: Writer, cause: str, evidence: tuple[Evidence, ...], labels: tuple[str, ...], solution: Solution
+    ) -> Serving:
+        """Write a generation; what is returned may serve once the transaction has committed: see `adopt`."""
+        number = writer.add_generation(cause, solution.head, solution.rows)
+        right = self.guard.right(solution.head)
+        return Serving(solution.head, number, labels, right, self._journal.stamp(), evidence)
+
+    def adopt(self, serving: Serving) -> None:
+        """Let a committed head serve."""
+        self._serving = serving
+
+    def engine(self) -> tuple[str, str]:
+        """The name of the engine and why that one; starts it.
+
+        Raises:
+            RuntimeUnavailable: the engine cannot be had.
+        """
+        with self._lock:
+            self._started()
+            return self._engine
+
+    def _started(self) -> Learner:
+        if self._learner is None:
+            engine, reason = open_engine(self._artifact, self._settings.engine)
+            self._learner, self._engine = Learner(self._artifact, self._settings, engine), (engine.name, reason)
+        return self._learner
+
+    def _factory(self, labels: int) -> Head:
+        manifest = self._artifact.manifest
+        added = AddedClasses.unlearned(labels - manifest.classes, manifest.features, manifest.directions)
+        return Head.factory(manifest.classes, self._settings.exponent_low, added)
+
+    def _as_evidence(self, records: Sequence[Record], labels: Sequence[str]) -> tuple[Evidence, ...]:
+        places = {label: place for place, label in enumerate(labels)}
+        lost = next((record for record in records if record.label not in places), None)
+        if lost is not None:
+            raise StateError(f"correction {lost.id} has the label {lost.label!r}, which is not listed", "undo it, or add the label")
+        return tuple(Evidence(record.id, places[record.label], record.seen) for record in records)

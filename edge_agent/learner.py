@@ -1,0 +1,166 @@
+"""The learner: the set of corrections becomes a head, by gradient steps through an engine, from zero every time.
+
+The rule:
+
+1. Of two corrections of the same picture the later stands. Past the capacity the oldest leave.
+2. The kernel is the widest whose leak over the remembered rows stays within the budget: few corrections reach far, many stay local.
+3. From A = 0, steps on the rows that are not yet right with enough probability, each as long as the kernel allows, until none is left.
+
+In the engine the step is plain SGD in whitened coordinates: with κ(X, X) = L·Lᵀ, the rows of L as kernel features and Δ = LᵀA as
+parameter, the gradient of the loss with respect to Δ is Lᵀ(P − T), and that step on Δ is the step A += (T − P)/s.
+
+The head is a function of the set: rows are put into an order of their own before anything is computed, so the same corrections give
+the same bytes whatever the order in which they were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.artifact import Artifact
+from edge_agent.engines.contract import Batch, FloatArray, HeadEngine
+from edge_agent.head import NOT_IN_USE, AddedClasses, Evidence, Head, kernel
+from edge_agent.new_class import NewClassRule
+from edge_agent.settings import Settings
+
+IndexArray = NDArray[np.int64]
+_JITTER = 1e-4  # added to the diagonal of κ(X, X), which near-duplicates make singular
+# Probabilities below e^-40 and kernel features below 1e-12 teach nothing, but their products are denormal numbers, which take a processor
+# 20 times as long; ONNX Runtime's softmax gives 1e-38 where the logit is −1e4.
+_DEPTH = np.float32(40)
+_NOTHING = 1e-12
+_MARGIN = 1e-3  # trained a little past the confidence: jitter and float32 must not bring a row below it again
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What a solve found.
+
+    Attributes:
+        head: ready to serve.
+        steps: gradient steps taken.
+        learned: whether every remembered row is right with the confidence asked for.
+        rows: ids of the corrections that act, in the order of the head's rows; the others are superseded or forgotten.
+    """
+
+    head: Head
+    steps: int
+    learned: bool
+    rows: tuple[int, ...]
+
+
+class Learner:
+    """Solves heads for one artifact with one engine; not for two threads at once."""
+
+    def __init__(self, artifact: Artifact, settings: Settings, engine: HeadEngine) -> None:
+        """Take what the rule needs from the artifact.
+
+        Args:
+            artifact: opened.
+            settings: confidence, rounds, exponents, leak budget, capacity.
+            engine: takes the steps.
+        """
+        manifest, self._settings, self._engine = artifact.manifest, settings, engine
+        self._classes, self._features, self._directions = manifest.classes, manifest.features, manifest.directions
+        self._capacity = min(settings.capacity or manifest.capacity, manifest.capacity)
+        self._leak_exponents, self._leak = artifact.statistics.leak_exponents, artifact.statistics.leak
+        self._new_classes = NewClassRule(artifact)
+
+    def exponent(self, rows: int) -> float:
+        """The widest kernel whose leak over so many remembered rows stays within the budget."""
+        low, high = self._settings.exponent_low, self._settings.exponent_high
+        fits = (self._leak * rows <= self._settings.leak_budget) & (self._leak_exponents >= low)
+        return min(float(self._leak_exponents[fits][0]) if fits.any() else high, high)
+
+    def solve(self, evidence: Sequence[Evidence], added_labels: int) -> Solution:
+        """The head for a set of corrections.
+
+        Args:
+            evidence: the active corrections, in any order.
+            added_labels: how many classes were added on the device, with or without shots.
+
+        Returns:
+            The head, and how it was found.
+        """
+        acting = self._acting(sorted(evidence, key=lambda e: e.id))
+        added = AddedClasses.unlearned(added_labels, self._features, self._directions)
+        exponent = self.exponent(sum(len(e.seen.context) for e in acting))
+        empty = Head.factory(self._classes, exponent, added)
+        if not acting:
+            return Solution(empty, 0, True, ())
+        if added_labels:
+            empty = Head.factory(self._classes, exponent, self._new_classes.rows(acting, added_labels))
+        contexts = np.concatenate([e.seen.context for e in acting])
+        base = np.concatenate([empty.base_logits(e.seen) for e in acting])
+        labels = np.concatenate([np.full(len(e.seen.context), e.label) for e in acting])
+        coefficients, steps, learned = self._descend(kernel(contexts, contexts, exponent), base, labels)
+        head = Head(contexts, coefficients, exponent, empty.added)
+        return Solution(head, steps, learned, tuple(e.id for e in acting))
+
+    def _acting(self, evidence: list[Evidence]) -> list[Evidence]:
+        """The corrections that stand, from the newest back to the capacity, in an order that only their content decides."""
+        kept: list[Evidence] = []
+        contexts = np.empty((len(evidence), self._directions), np.float32)
+        rows = 0
+        for candidate in reversed(evidence):
+            picture = candidate.seen.context[0]
+            same = len(kept) and (contexts[: len(kept)] @ picture).max() > self._settings.same_picture
+            if same:
+                continue
+            rows += len(candidate.seen.context)
+            if rows > self._capacity:
+                break
+            contexts[len(kept)] = picture
+            kept.append(candidate)
+        return sorted(kept, key=lambda e: (e.seen.context.tobytes(), e.label))
+
+    def _descend(self, between: FloatArray, base: FloatArray, labels: IndexArray) -> tuple[FloatArray, int, bool]:
+        """Gradient steps from zero; returns A `[n, C+P]`, the number of steps, and whether every row is learned."""
+        n, columns = base.shape
+        factor = _cholesky(between)
+        self._engine.reset(n)
+        batch = self._batch(factor, base, labels)
+        logits, own = batch.base_logits, (np.arange(n), labels)
+        enough = np.float32(1 / (self._settings.confidence + _MARGIN))
+        steps = 0
+        while steps < self._settings.rounds:
+            # 1/p of the right label; above one half, enough probability also makes it the first label
+            odds = np.exp(np.minimum(logits - logits[own][:, None], _DEPTH)).sum(1)
+            np.greater(odds, enough, out=batch.weights, casting="unsafe")
+            if not batch.weights.any():
+                break
+            longest = max(1.0, float(((between @ batch.weights) * batch.weights).max()))
+            logits = self._engine.step(batch, 1.0 / longest)
+            steps += 1
+        whitened = self._engine.coefficients()[:columns, :n].T.astype(np.float64)
+        coefficients = np.linalg.solve(factor.T, whitened)
+        return np.ascontiguousarray(coefficients, np.float32), steps, steps < self._settings.rounds
+
+    def _batch(self, factor: NDArray[np.float64], base: FloatArray, labels: IndexArray) -> Batch:
+        """The rows as the engine wants them: kernel features padded to the capacity, columns to the spare classes."""
+        n, columns = base.shape
+        width, rows = self._engine.shape
+        features = np.zeros((n, rows), np.float32)
+        features[:, :n] = np.where(np.abs(factor) > _NOTHING, factor, 0)
+        padded = np.full((n, width), NOT_IN_USE, np.float32)
+        padded[:, :columns] = base
+        targets = np.zeros((n, width), np.float32)
+        targets[np.arange(n), labels] = 1
+        floor = base.max(1, keepdims=True) - _DEPTH
+        padded = np.where(targets > 0, padded, np.maximum(padded, floor))
+        return Batch(features, padded, targets, np.ones(n, np.float32))
+
+
+def _cholesky(between: FloatArray) -> NDArray[np.float64]:
+    """L with L·Lᵀ = κ(X, X) + jitter·I in float64; the cut at zero makes κ not quite positive definite, so the jitter grows if need be."""
+    jitter = _JITTER
+    identity = np.eye(len(between))
+    while True:
+        try:
+            return np.asarray(np.linalg.cholesky(between.astype(np.float64) + jitter * identity), np.float64)
+        except np.linalg.LinAlgError:
+            jitter *= 10

@@ -1,0 +1,69 @@
+"""How people see the answers: a line or a small table, in colour on a terminal, plain in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edge_agent.guard import SentinelReport
+from edge_agent.journal import Entry
+from edge_agent.results import Correction, Prediction, Ranked, Undo
+
+COLOURS = {"accepted": "green", "already_correct": "cyan", "refused": "red"}
+
+
+def show_prediction(seen: Prediction) -> None:
+    """One line: the picture, its label, and the runners-up."""
+    others = "".join(f"  [dim]{_ranked(other)}[/dim]" for other in seen.top[1:] if other.probability >= 0.005)
+    _print(f"{escape(seen.image or '-')}  [bold]{_ranked(seen.top[0])}[/bold]{others}")
+
+
+def show_correction(done: Correction) -> None:
+    """The verdict, the change, and what the sentinel says."""
+    number = f"#{done.id} " if done.id is not None else ""
+    colour = COLOURS[done.verdict]
+    _print(f"{number}[{colour}]{done.verdict.replace('_', ' ')}[/{colour}]  {_ranked(done.was)} → [bold]{_ranked(done.now)}[/bold]")
+    _print(f"{escape(done.reason)}")
+    _print(f"[dim]{_sentinel(done.sentinel)}; {done.steps} steps, {done.elapsed_ms:.1f} ms[/dim]")
+    if done.id is not None and done.verdict != "refused":
+        _print(f"[dim]take it back with: edge-agent undo {done.id}[/dim]")
+
+
+def show_undo(done: Undo) -> None:
+    """Which corrections went, and the head that serves now."""
+    numbers = ", ".join(f"#{number}" for number in done.ids)
+    _print(f"took back {numbers}; {done.active} corrections remain; head {done.generation} is {done.head_sha256[:16]}")
+
+
+def show_history(entries: Sequence[Entry]) -> None:
+    """A table, the last correction at its end."""
+    if not entries:
+        _print("no corrections yet")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("id", "time", "picture", "was", "label", "verdict", "sentinel", ""):
+        table.add_column(title, overflow="fold")
+    for entry in entries:
+        colour = COLOURS[entry.verdict]
+        state = "" if entry.active else "undone" if entry.undone_at else "not learned"
+        sentinel = f"{entry.sentinel.before:.1%} → {entry.sentinel.after:.1%}"
+        verdict = f"[{colour}]{entry.verdict.replace('_', ' ')}{' (forced)' if entry.forced else ''}[/{colour}]"
+        texts = [escape(text) for text in (entry.image or "-", entry.was_label, entry.label)]
+        table.add_row(str(entry.id), entry.made_at[:19], *texts, verdict, sentinel, state)
+    Console().print(table)
+
+
+def _ranked(ranked: Ranked) -> str:
+    return f"{escape(ranked.label)} {ranked.probability:.1%}"
+
+
+def _sentinel(report: SentinelReport) -> str:
+    change = f"{report.before:.1%} → {report.after:.1%}"
+    return f"sentinel of {report.size}: {change} (a change below {1 / report.size:.1%} cannot be seen)"
+
+
+def _print(text: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(text)

@@ -1,0 +1,154 @@
+"""Every limit and default of the device program, with its unit: defaults < settings file < environment < flag."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_agent.errors import UsageError
+from edge_agent.image import ImageLimits
+
+ENVIRONMENT_PREFIX = "EDGE_AGENT_"
+PILLOW_PIXELS = 178_956_970
+"""Pillow refuses larger pictures whatever we say (twice its `Image.MAX_IMAGE_PIXELS`)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the agent may use and how it learns.
+
+    Attributes:
+        provider: "auto" or one of ONNX Runtime's provider names.
+        engine: "auto", "onnxruntime-training" or "portable".
+        threads: threads of the backbone; 0 leaves the choice to ONNX Runtime.
+        max_file_bytes: greatest picture file.
+        max_pixels: greatest width × height of a picture.
+        confidence: a correction is learned when its label has at least this probability (0.5…0.999).
+        rounds: greatest number of gradient steps of one solve.
+        exponent_low, exponent_high: range of the kernel's exponent m.
+        leak_budget: greatest sum over the remembered corrections of the mean kernel between unrelated pictures.
+        same_picture: two contexts whose cosine is above this are the same picture.
+        capacity: remembered corrections; 0 takes what the artifact allows.
+        guard_drop: greatest loss of sentinel accuracy by one correction (0…1).
+        guard_total: greatest loss of sentinel accuracy against the factory head (0…1).
+        wait_ms: how long a writer waits for another process on the same state.
+        keep_pictures: whether the journal keeps the picture of a correction.
+        kept_pictures: how many pictures are kept; the oldest leave first.
+        kept_pictures_bytes: how many bytes of pictures are kept.
+        kept_generations: how many snapshots of the head are kept.
+    """
+
+    provider: str = "auto"
+    engine: str = "auto"
+    threads: int = 0
+    max_file_bytes: int = ImageLimits.file_bytes
+    max_pixels: int = ImageLimits.pixels
+    confidence: float = 0.9
+    rounds: int = 100
+    exponent_low: float = 2.0
+    exponent_high: float = 4.0
+    leak_budget: float = 0.3
+    same_picture: float = 0.98
+    capacity: int = 0
+    guard_drop: float = 0.02
+    guard_total: float = 0.05
+    wait_ms: int = 10_000
+    keep_pictures: bool = True
+    kept_pictures: int = 500
+    kept_pictures_bytes: int = 64 * 1024**2
+    kept_generations: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse values that no rule can work with."""
+        ranges: dict[str, tuple[float, float]] = {
+            "threads": (0, 1024), "max_file_bytes": (1, 2**31), "max_pixels": (1, PILLOW_PIXELS), "confidence": (0.5, 0.999),
+            "rounds": (1, 10_000), "exponent_low": (1, 8), "exponent_high": (self.exponent_low, 8), "leak_budget": (0, 100),
+            "same_picture": (0.5, 1), "capacity": (0, 1_000_000), "guard_drop": (0, 1), "guard_total": (0, 1),
+            "wait_ms": (0, 3_600_000), "kept_pictures": (0, 10_000_000), "kept_pictures_bytes": (0, 2**40), "kept_generations": (1, 10_000),
+        }  # fmt: skip
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"setting {name} is {getattr(self, name)}, expected {low} to {high}", "see edge-agent --help")
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """The limits of `edge_agent.image`."""
+        return ImageLimits(self.max_file_bytes, self.max_pixels)
+
+    @classmethod
+    def load(cls, file: str | os.PathLike[str] | None, environment: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+        """Settings from a file, the environment and flags, each over the one before.
+
+        Args:
+            file: a TOML file of `name = value` lines, or None; `EDGE_AGENT_SETTINGS` names one too.
+            environment: usually `os.environ`; `EDGE_AGENT_<NAME>` sets `<name>`.
+            flags: values that the command line or the caller gave; None means not given.
+
+        Returns:
+            The settings.
+
+        Raises:
+            UsageError: the file cannot be read, or a name or value is not one of ours.
+        """
+        file = file or environment.get(ENVIRONMENT_PREFIX + "SETTINGS")
+        values: dict[str, object] = dict(_read_file(Path(file))) if file else {}
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name in fields:
+            text = environment.get(ENVIRONMENT_PREFIX + name.upper())
+            if text:
+                values[name] = text
+        values.update({name: value for name, value in flags.items() if value is not None})
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise UsageError(f"unknown setting {unknown[0]!r}", f"the settings are {', '.join(fields)}")
+        return cls(**{name: _converted(name, fields[name].default, value) for name, value in values.items()})
+
+
+def default_state(environment: Mapping[str, str], artifact_digest: str) -> Path:
+    """The state directory where none was named: `$EDGE_AGENT_STATE`, systemd's `$STATE_DIRECTORY`, or one below `$XDG_STATE_HOME`.
+
+    Raises:
+        UsageError: nothing is set, and the user has no home directory.
+    """
+    named = environment.get("EDGE_AGENT_STATE") or environment.get("STATE_DIRECTORY", "").split(":")[0]
+    if named:
+        return Path(named)
+    try:
+        base = Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+    except RuntimeError:  # as for a service's user
+        raise UsageError("no state directory was named, and there is no home directory", "give --state a directory") from None
+    return base / "edge-agent" / artifact_digest[:12]
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"settings file {path} cannot be read: {error}", "give a TOML file of name = value lines") from None
+
+
+def _converted(name: str, default: object, value: object) -> Any:
+    """The value as the type of the default; text comes from the environment."""
+    kind = type(default)
+    if kind is bool and isinstance(value, str) and value.lower() in ("0", "1", "true", "false", "yes", "no"):
+        return value.lower() in ("1", "true", "yes")
+    if kind in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        try:
+            number = kind(value)
+        except (ValueError, OverflowError):
+            number = None
+        if number is not None and (isinstance(value, str) or number == value):
+            return number
+    elif kind in (str, bool) and isinstance(value, kind):
+        return value
+    raise UsageError(f"setting {name} is {value!r}, expected a {kind.__name__} such as {default!r}", "see edge-agent --help")

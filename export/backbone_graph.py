@@ -1,0 +1,71 @@
+"""`backbone.onnx`: image → calibrated logits, features, context, in inference mode, for any number of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edge_agent.errors import InputError
+from export import clean
+from export.quiet import quiet
+from export.statistics import ContextMap
+from export.taps import Tapped
+
+OUTPUTS = ("logits", "features", "context")
+SMALLEST_NORM = 1e-12  # a clamp: an added epsilon would be optimised away as zero
+
+
+class Backbone(nn.Module):
+    """The frozen network with the outputs that the device needs.
+
+    Args:
+        network: with its taps open.
+        temperature: divisor of the logits.
+        context: mean and matrix of the context.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, network: Tapped, temperature: float, context: ContextMap) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+        self.register_buffer("mean", torch.from_numpy(context.mean))
+        self.register_buffer("matrix", torch.from_numpy(context.matrix))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Image `[N, 3, H, W]` → logits `[N, C]`, features `[N, D]`, context `[N, K]`."""
+        logits, features, taps = self.network(image)
+        mapped = (torch.cat([features, taps], dim=1) - self.mean) @ self.matrix
+        norm = torch.linalg.vector_norm(mapped, dim=1, keepdim=True)
+        return logits / self.temperature, features, mapped / norm.clamp(min=SMALLEST_NORM)
+
+
+def write_backbone(backbone: Backbone, height: int, width: int, path: Path) -> None:
+    """Write the backbone as one ONNX file.
+
+    Args:
+        backbone: in evaluation mode.
+        height: of the input, pixels.
+        width: of the input, pixels.
+        path: the file to write.
+
+    Raises:
+        InputError: the network holds an operation that ONNX does not have, or is larger than one ONNX file can be.
+    """
+    image = torch.zeros(2, 3, height, width)
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                backbone.eval(), (image,), dynamo=True, opset_version=clean.OPSET, input_names=["image"], output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("N")},), external_data=False, verbose=False,
+            )  # fmt: skip
+    except Exception as error:  # the exporter raises whatever its passes raise
+        reason = (str(error.__cause__ or error) or type(error).__name__).strip().splitlines()[0][:200]
+        raise InputError(f"the network cannot be written as ONNX: {reason}", "see edge-export models for networks that can") from None
+    if program is None:
+        raise InputError("the network cannot be written as ONNX: the exporter returned nothing", "update torch and onnxscript")
+    clean.save(program.model_proto, path)

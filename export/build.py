@@ -1,0 +1,58 @@
+"""`edge-export build`: a plan goes in, an artifact and a report come out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.artifact import Artifact
+from edge_agent.manifest import Manifest
+from export import writer
+from export.assemble import assemble
+from export.dataset import Progress
+from export.fit import fit
+from export.plan import BuildPlan, prepare
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was built.
+
+    Attributes:
+        output: the artifact's directory.
+        manifest: its manifest.
+        unreadable: a line for each picture that could not be read.
+        elapsed_s: seconds.
+    """
+
+    output: Path
+    manifest: Manifest
+    unreadable: tuple[str, ...]
+    elapsed_s: float
+
+
+def build(plan: BuildPlan, progress: Progress) -> BuildReport:
+    """Build an artifact.
+
+    Args:
+        plan: what to build.
+        progress: told the stage and how far it is.
+
+    Returns:
+        The report; the artifact lies at `plan.output` and has been opened once.
+
+    Raises:
+        UsageError: the plan itself is wrong.
+        InputError: weights, labels or pictures cannot be used.
+        ArtifactError: the written files do not agree with PyTorch, or cannot be written; nothing is kept.
+        RuntimeUnavailable: a tool that the export needs is missing.
+    """
+    started = time.monotonic()
+    prepared = prepare(plan)
+    fitted = fit(plan, prepared, progress)
+    with writer.staged(plan.output, plan.overwrite) as folder:
+        manifest = assemble(folder, plan, prepared, fitted, progress)
+        (folder / writer.MANIFEST).write_bytes(manifest.to_bytes())
+        Artifact.open(folder)
+    return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started)

@@ -1,0 +1,73 @@
+"""What is uncertain about an artifact, in sentences that go into its manifest and onto the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.dataset import Split
+from export.measure import Measured
+from export.statistics import collapsed
+
+FEW_PICTURES = 2_000
+FEW_PER_CLASS = 5
+SHOWN = 3
+
+
+def of_labels(absent: Sequence[str], total: int) -> list[str]:
+    """Labels that the network knows and the pictures do not show."""
+    if not absent:
+        return []
+    return [f"{len(absent)} of {total} labels have no pictures ({_some(absent)}): corrections towards them are not watched by the sentinel"]
+
+
+def of_pictures(split: Split, measured: Measured, labels: Sequence[str], unreadable: Sequence[str]) -> list[str]:
+    """Too few pictures, unreadable ones, contradictory ones."""
+    found: list[str] = []
+    count = len(measured.pictures)
+    per_class = np.bincount(measured.labels, minlength=len(labels))
+    scarce = [label for label, number in zip(labels, per_class, strict=True) if 0 < number < FEW_PER_CLASS]
+    if count < FEW_PICTURES:
+        found.append(
+            f"the context rests on {count} pictures, fewer than {FEW_PICTURES}: a correction may reach pictures it should not; give more in --data"
+        )
+    if scarce:
+        found.append(f"{len(scarce)} labels have fewer than {FEW_PER_CLASS} pictures ({_some(scarce)}): their statistics are rough")
+    if not split.held_out:
+        found.append("some labels have one picture only: sentinel pictures serve as statistics too, so the guard sees too little leak")
+    if unreadable:
+        found.append(f"{len(unreadable)} pictures could not be read ({_some([_short(line) for line in unreadable])})")
+    if split.contradicted:
+        found.append(f"{split.contradicted} pictures lie in the folders of two labels: one of them is wrong")
+    return found
+
+
+def of_results(leak: NDArray[np.float32], accuracy: float, classes: int, random: bool) -> list[str]:
+    """What the finished numbers give away: collapsed features, chance accuracy, random weights."""
+    found: list[str] = []
+    if random:
+        found.append("the weights are random (--weights none): good for trying out, not for use")
+    elif accuracy < 2 / classes or (classes == 2 and accuracy < 0.5):
+        found.append(
+            f"the network is right on {accuracy:.1%} of the sentinel only: check the order of --labels, --mean, --std and --input-size"
+        )
+    if collapsed(leak):
+        found.append(
+            "features collapsed: the context hardly tells pictures apart, so corrections reach too far; "
+            "more or other pictures in --data, a larger --input-size or a network with earlier stages help"
+        )
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _short(line: str) -> str:
+    """A message about a file, with the file's name in place of its path: the manifest must not carry the workstation's folders."""
+    path, _, rest = line.partition(" ")
+    return f"{Path(path.rstrip(':')).name} {rest}".strip()

@@ -1,0 +1,65 @@
+"""Pictures through the network: everything that the graphs and the statistics are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from export import dataset, statistics
+from export.backbone_graph import Backbone
+from export.dataset import Picture, Progress, Split
+from export.measure import Measured, measure
+from export.plan import BuildPlan, Prepared
+from export.taps import Cut, Tapped, cut
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What the pictures say about the network.
+
+    Attributes:
+        opened: where the network was cut.
+        backbone: the network with temperature and context.
+        split: which pictures serve as what.
+        measured: the statistics pictures, before calibration.
+        sentinel: the sentinel pictures that can be decoded.
+        unreadable: a line for each picture that cannot.
+    """
+
+    opened: Cut
+    backbone: Backbone
+    split: Split
+    measured: Measured
+    sentinel: tuple[Picture, ...]
+    unreadable: tuple[str, ...]
+
+    @property
+    def context(self) -> statistics.ContextMap:
+        """The context map inside the backbone."""
+        return statistics.ContextMap(self.backbone.mean.numpy(), self.backbone.matrix.numpy())
+
+
+def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
+    """Cut the network, run the pictures through it, and fit temperature and context.
+
+    Args:
+        plan: what to build.
+        prepared: the same, checked.
+        progress: told the stage and how far it is.
+
+    Returns:
+        What was fitted.
+
+    Raises:
+        InputError: the network cannot be cut or gives NaN, or no picture can be read.
+    """
+    opened = cut(prepared.network.module, *prepared.spec.crop_px)
+    network = Tapped(opened).eval()
+    split = dataset.split(prepared.folders, prepared.labels, plan.limit, progress)
+    held = measure(network, split.sentinel, prepared.spec, plan.limits, "sentinel pictures", progress)
+    measured = measure(network, split.statistics, prepared.spec, plan.limits, "statistics pictures", progress)
+    temperature = statistics.temperature(held.logits, held.labels)
+    progress("context map", 0, 1)
+    backbone = Backbone(network, temperature, statistics.context_map(measured.raw)).eval()
+    progress("context map", 1, 1)
+    lines = dict.fromkeys((*(f"{path}: cannot be read" for path in split.unreadable), *held.unreadable, *measured.unreadable))
+    return Fitted(opened, backbone, split, measured, held.pictures, tuple(lines))

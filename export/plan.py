@@ -1,0 +1,117 @@
+"""What to build, as the user said it; and the same, checked, before the first number is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_agent.errors import UsageError
+from edge_agent.image import ImageLimits
+from edge_agent.manifest import ImageSpec
+from export import dataset, source, writer
+from export import labels as label_rules
+from export.source import Overrides, Source, Weights
+
+LEAST_PICTURES = 4
+MOST_SPARE = 10_000
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What to build.
+
+    Attributes:
+        model: torchvision's name.
+        weights: a file, `default` or `none`.
+        labels: a file, or None: the folders' names.
+        data: a folder of one folder per label.
+        output: the directory to write.
+        overrides: of the preset.
+        spare_classes: rows for classes added on the device.
+        limit: greatest number of pictures used.
+        overwrite: whether an artifact at `output` may be replaced.
+        seed: of random weights.
+        limits: pictures that are refused before decoding.
+    """
+
+    model: str
+    weights: str
+    labels: Path | None
+    data: Path
+    output: Path
+    overrides: Overrides = field(default_factory=Overrides)
+    spare_classes: int = 16
+    limit: int = 5_000
+    overwrite: bool = False
+    seed: int = 0
+    limits: ImageLimits = field(default_factory=ImageLimits)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that the user gave, checked.
+
+    Attributes:
+        network: with its weights.
+        spec: how a picture becomes its input.
+        labels: in the order of its logits.
+        folders: of `--data`, each one of the labels.
+        absent: labels without a folder.
+    """
+
+    network: Source
+    spec: ImageSpec
+    labels: tuple[str, ...]
+    folders: tuple[dataset.LabelFolder, ...]
+    absent: tuple[str, ...]
+
+
+def prepare(plan: BuildPlan) -> Prepared:
+    """Check the plan, cheapest things first, and load the network.
+
+    Args:
+        plan: what to build.
+
+    Returns:
+        What was checked and loaded.
+
+    Raises:
+        UsageError: an option is out of its range, or the output is in the way.
+        InputError: weights, labels or pictures cannot be used.
+        ArtifactError: the output cannot be written.
+    """
+    source.check_name(plan.model)
+    _check_numbers(plan)
+    writer.check_output(plan.output, plan.overwrite)
+    given_labels = label_rules.read_labels(plan.labels) if plan.labels is not None else None
+    folders = dataset.scan(plan.data)
+    names = label_rules.check_labels([folder.name for folder in folders], f"folders of {plan.data}, number ")
+    if given_labels is not None:
+        label_rules.match_folders(given_labels, names, plan.data)
+    given = source.read_weights(plan.model, plan.weights)
+    spec = source.image_spec(plan.model, given.entry, plan.overrides)
+    labels = _labels(plan, given, given_labels, names)
+    network = source.build(plan.model, given, len(labels), spec, plan.seed)
+    absent = label_rules.match_folders(labels, names, plan.data)
+    return Prepared(network, spec, labels, folders, absent)
+
+
+def _check_numbers(plan: BuildPlan) -> None:
+    if plan.limit < LEAST_PICTURES:
+        raise UsageError(f"--limit is {plan.limit}, expected at least {LEAST_PICTURES}", "5000 pictures are plenty, 2000 are enough")
+    if not 0 <= plan.spare_classes <= MOST_SPARE:
+        raise UsageError(f"--spare-classes is {plan.spare_classes}, expected 0 to {MOST_SPARE}", "each costs a row of the head")
+
+
+def _labels(plan: BuildPlan, given: Weights, from_file: Sequence[str] | None, folders: Sequence[str]) -> tuple[str, ...]:
+    """The labels in the order of the logits: the file's; the folders'; or, where torchvision's own weights know every folder, theirs."""
+    chosen = tuple(from_file if from_file is not None else folders)
+    if given.state is None:
+        return chosen
+    classes = source.class_count(given, source.last_layer_name(plan.model))
+    known = tuple(given.entry.meta["categories"]) if given.entry is not None else ()
+    if from_file is None and len(chosen) != classes and set(folders) <= set(known):
+        return known
+    label_rules.check_count(chosen, classes, from_file is not None)
+    return chosen

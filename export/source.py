@@ -1,0 +1,258 @@
+"""The network: a torchvision name and weights become a module in evaluation mode, with its preset and its classes."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from edge_agent.errors import InputError, UsageError
+from edge_agent.manifest import ImageSpec
+from export import taps, weights
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
+AUXILIARY = ("googlenet", "inception_v3")
+AUXILIARY_PREFIXES = ("aux1.", "aux2.", "AuxLogits.")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the numbers of the network come from.
+
+    Attributes:
+        state: name → tensor, or None for random numbers.
+        where: what an error calls them.
+        entry: torchvision's entry, where the file is torchvision's own.
+    """
+
+    state: Mapping[str, Tensor] | None
+    where: str
+    entry: WeightsEnum | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network ready to be cut.
+
+    Attributes:
+        name: torchvision's name.
+        module: the network, in evaluation mode, without gradients.
+        classes: outputs of its last layer.
+        last_layer: name of its last layer.
+        weights: where its numbers come from.
+    """
+
+    name: str
+    module: nn.Module
+    classes: int
+    last_layer: str
+    weights: Weights
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network has."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the user says about the input; None keeps the preset's value."""
+
+    input_size_px: int | None = None
+    resize_px: int | None = None
+    interpolation: str | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
+def names() -> list[str]:
+    """Torchvision's classifiers, sorted."""
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that torchvision does not have.
+
+    Raises:
+        UsageError: with the nearest names.
+    """
+    known = names()
+    if name not in known:
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=3, cutoff=0.4)
+        hint = f"nearest names: {', '.join(near)}" if near else "see edge-export models"
+        raise UsageError(f"--model {name!r} is no classifier of torchvision {torchvision.__version__}", hint)
+
+
+def read_weights(name: str, weights_option: str) -> Weights:
+    """Read what `--weights` names.
+
+    Args:
+        name: torchvision's name of the network.
+        weights_option: a file, `default` (torchvision's pretrained weights) or `none` (random).
+
+    Returns:
+        The weights; a file that is torchvision's own is recognised by its digest.
+
+    Raises:
+        InputError: the file cannot be used, or the download failed.
+    """
+    entries = torchvision.models.get_model_weights(name)
+    if weights_option == "none":
+        return Weights(None, "random weights", None)
+    if weights_option == "default":
+        entry = entries.DEFAULT
+        return Weights(weights.download(entry), f"torchvision's weights {entry}", entry)
+    path = Path(weights_option)
+    state = weights.read_state(path)
+    return Weights(state, f"the weights of {path}", weights.recognise(path, entries))
+
+
+def image_spec(name: str, entry: WeightsEnum | None, overrides: Overrides) -> ImageSpec:
+    """Torchvision's preset for the weights, with what the user overrides.
+
+    `--input-size N` alone means N×N with the shorter side resized to N: a preset's margin belongs to its own size.
+
+    Args:
+        name: torchvision's name of the network.
+        entry: torchvision's weights, or None: then those of its default entry are the preset.
+        overrides: the user's values.
+
+    Returns:
+        The spec.
+
+    Raises:
+        UsageError: sizes, deviations or an interpolation that no picture can have.
+    """
+    preset = (entry or torchvision.models.get_model_weights(name).DEFAULT).transforms()
+    size, resize = overrides.input_size_px, overrides.resize_px
+    crop = size or int(preset.crop_size[0])
+    resize = resize or size or int(preset.resize_size[0])
+    if resize < crop:
+        raise UsageError(f"--resize {resize} is less than the input size {crop}", "the crop would be padded with black; give at least the input size")
+    mean, std = overrides.mean or tuple(preset.mean), overrides.std or tuple(preset.std)
+    if not all(value > 0 for value in std):
+        raise UsageError(f"--std {' '.join(map(str, std))} is not positive", "give the deviation of pictures in 0…1")
+    return ImageSpec((crop, crop), resize, overrides.interpolation or preset.interpolation.value, mean, std)
+
+
+def last_layer_name(name: str) -> str:
+    """The name of the network's last layer, found by tracing it without its numbers.
+
+    Raises:
+        InputError: the network cannot be traced.
+    """
+    return taps.last_layer(taps.trace(outline(name))).name
+
+
+def outline(name: str) -> nn.Module:
+    """The network without the memory and the time of its numbers: its weights lie on the meta device.
+
+    Cost: milliseconds, whatever the network's size.
+    """
+    with _UnallocatedWeights():
+        return _construct(name, {})
+
+
+def build(name: str, given: Weights, classes: int, spec: ImageSpec, seed: int) -> Source:
+    """Construct the network and load its weights.
+
+    Args:
+        name: torchvision's name.
+        given: from `read_weights`.
+        classes: number of labels; used where the weights are random, else they say it.
+        spec: the input; networks that are built for one size (vit, maxvit) are built for this one.
+        seed: of random weights.
+
+    Returns:
+        The source.
+
+    Raises:
+        InputError: the weights belong to another architecture or input size, or are not finite.
+    """
+    last = last_layer_name(name)
+    if given.state is not None:
+        classes = class_count(given, last)
+    options: dict[str, object] = {"num_classes": classes, **_size_option(name, spec.crop_px[0]), **_auxiliary_option(name, given.state)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            module = _construct(name, options)
+        except (ValueError, RuntimeError, AssertionError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise InputError(f"{name} cannot be built for {spec.crop_px[0]} px: {reason}", "give another --input-size") from None
+    if given.state is not None:
+        _check_positions(name, module, given, spec)
+        weights.load(module, given.state, given.where)
+    if name in AUXILIARY and given.entry is not None:
+        module.transform_input = True
+    return Source(name, module.requires_grad_(False), classes, last, given)
+
+
+def class_count(given: Weights, last_layer: str) -> int:
+    """How many classes the weights have, from their last layer.
+
+    Raises:
+        InputError: the weights have no such layer.
+    """
+    state = given.state or {}
+    weight = state.get(f"{last_layer}.weight")
+    if weight is None or weight.ndim < 2:
+        found = ", ".join(list(state)[-2:])
+        raise InputError(f"{given.where} have no {last_layer}.weight; their last are {found}", "are they weights of this --model?")
+    return int(weight.shape[0])
+
+
+class _UnallocatedWeights(TorchFunctionMode):
+    """Puts what `torch.empty` makes, and so every layer's weights, on the meta device and leaves out filling them.
+
+    Other tensors stay real: regnet's constructor reads some.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call through; `torch.empty` with another device, in-place changes of what has no numbers not at all."""
+        name = getattr(func, "__name__", "")
+        if name.endswith("_") and not name.endswith("__") and args and isinstance(args[0], Tensor) and args[0].is_meta:
+            return args[0]
+        return func(*args, **({**(kwargs or {}), "device": "meta"} if func is torch.empty else (kwargs or {})))
+
+
+def _construct(name: str, options: Mapping[str, object]) -> nn.Module:
+    if name in AUXILIARY:
+        options = {"aux_logits": False, "init_weights": False, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return module.eval()
+
+
+def _size_option(name: str, size: int) -> dict[str, object]:
+    if name.startswith("vit_"):
+        return {"image_size": size}
+    return {"input_size": (size, size)} if name.startswith("maxvit") else {}
+
+
+def _auxiliary_option(name: str, state: Mapping[str, Tensor] | None) -> dict[str, object]:
+    if name not in AUXILIARY:
+        return {}
+    return {"aux_logits": any(key.startswith(AUXILIARY_PREFIXES) for key in state or {})}
+
+
+def _check_positions(name: str, module: nn.Module, given: Weights, spec: ImageSpec) -> None:
+    key = "encoder.pos_embedding"
+    if not name.startswith("vit_") or given.state is None or key not in given.state:
+        return
+    found, expected = given.state[key].shape, module.state_dict()[key].shape
+    if found != expected:
+        patch = int(str(name).rsplit("_", 1)[1])
+        size = round((found[1] - 1) ** 0.5) * patch
+        raise InputError(f"{given.where} are for pictures of {size} px, the input is {spec.crop_px[0]} px", f"give --input-size {size}")

@@ -1,0 +1,181 @@
+"""What was written, run by ONNX Runtime on the CPU: the backbone, and steps of the head through both of its graphs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.errors import ArtifactError, RuntimeUnavailable
+from edge_agent.ort import import_onnxruntime
+
+FloatArray = NDArray[np.float32]
+ABSENT_LOGIT = -1e4  # base logit of a class that is not in use
+
+
+@dataclass(frozen=True)
+class StepCase:
+    """Steps of plain SGD on the head, from zero coefficients.
+
+    Attributes:
+        kernel: `[N, R]`.
+        base_logits: `[N, C + S]`.
+        targets: `[N, C + S]`.
+        weights: `[N]`.
+        learning_rate: of each step.
+        steps: how many; the second begins at coefficients that are not zero.
+    """
+
+    kernel: FloatArray
+    base_logits: FloatArray
+    targets: FloatArray
+    weights: FloatArray
+    learning_rate: float = 0.5
+    steps: int = 2
+
+
+class WrittenBackbone:
+    """A session on `backbone.onnx`.
+
+    Args:
+        network: the content of the file, or its path.
+
+    Raises:
+        ArtifactError: ONNX Runtime refuses it.
+    """
+
+    def __init__(self, network: bytes | Path) -> None:
+        runtime = import_onnxruntime()
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4
+        source = network if isinstance(network, bytes) else str(network)
+        try:
+            self._session: Any = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions have no common class
+            raise ArtifactError(f"ONNX Runtime refuses backbone.onnx: {_line(error)}", "report it with the model's name") from None
+
+    def run(self, image: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Logits `[N, C]`, features `[N, D]` and context `[N, K]` of `image` `[N, 3, H, W]`.
+
+        Raises:
+            ArtifactError: the network cannot be run.
+        """
+        try:
+            logits, features, context = self._session.run(["logits", "features", "context"], {"image": image})
+        except Exception as error:
+            raise ArtifactError(f"backbone.onnx cannot be run: {_line(error)}", "build the artifact again") from None
+        return logits, features, context
+
+
+def training_steps(folder: Path, case: StepCase) -> FloatArray:
+    """Coefficients `[C + S, R]` after the case's steps in ONNX Runtime's training session.
+
+    The compiled module is called as the device calls it; its Python layer needs torch.
+
+    Args:
+        folder: with the four files of `training/`.
+        case: the steps.
+
+    Returns:
+        The coefficients.
+
+    Raises:
+        RuntimeUnavailable: this ONNX Runtime cannot train.
+        ArtifactError: it refuses the files.
+    """
+    import_onnxruntime()
+    from onnxruntime.capi import _pybind_state as native
+
+    if not hasattr(native, "load_checkpoint"):
+        raise RuntimeUnavailable("this ONNX Runtime was built without training", "pip install 'onnx-edge-agent[export]'")
+    inputs = [case.kernel, case.base_logits, case.targets, case.weights]
+    options = native.SessionOptions()
+    options.log_severity_level = 4
+    device = native.OrtDevice(native.OrtDevice.cpu(), native.OrtDevice.default_memory(), 0)
+    try:
+        state = native.load_checkpoint(str(folder / "checkpoint"))
+        graphs = [str(folder / name) for name in ("training_model.onnx", "eval_model.onnx", "optimizer_model.onnx")]
+        module = native.Module(graphs[0], state, graphs[1], device, options)
+        optimizer = native.Optimizer(graphs[2], state, device, options)
+        for _ in range(case.steps):
+            module.train_step(inputs, native.OrtValueVector())
+            optimizer.set_learning_rate(case.learning_rate)
+            optimizer.optimizer_step()
+            module.lazy_reset_grad()
+        return np.array(state.get_parameter("coefficients").data.numpy(), np.float32)
+    except Exception as error:
+        raise ArtifactError(f"ONNX Runtime refuses the training files: {_line(error)}", "build the artifact again") from None
+
+
+def portable_steps(graph: bytes | Path, case: StepCase) -> FloatArray:
+    """Coefficients `[C + S, R]` after the case's steps through `portable/step.onnx`.
+
+    Args:
+        graph: the content of the file, or its path.
+        case: the steps.
+
+    Returns:
+        The coefficients.
+
+    Raises:
+        ArtifactError: ONNX Runtime refuses the file.
+    """
+    runtime = import_onnxruntime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    coefficients = np.zeros((case.base_logits.shape[1], case.kernel.shape[1]), np.float32)
+    inputs = {"kernel": case.kernel, "base_logits": case.base_logits, "targets": case.targets, "weights": case.weights}
+    try:
+        source = graph if isinstance(graph, bytes) else str(graph)
+        session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        for _ in range(case.steps):
+            feed = {**inputs, "learning_rate": np.array(case.learning_rate, np.float32), "coefficients": coefficients}
+            coefficients = session.run(["next_coefficients"], feed)[0]
+    except Exception as error:
+        raise ArtifactError(f"ONNX Runtime refuses portable/step.onnx: {_line(error)}", "build the artifact again") from None
+    return coefficients
+
+
+def numpy_steps(case: StepCase) -> FloatArray:
+    """The same steps in numpy and float64, from the formula of the gradient: (softmax(z)·Σq − q)·w, times the kernel."""
+    kernel, base, targets = (array.astype(np.float64) for array in (case.kernel, case.base_logits, case.targets))
+    coefficients = np.zeros((base.shape[1], kernel.shape[1]))
+    for _ in range(case.steps):
+        logits = base + kernel @ coefficients.T
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+        gradient = (probabilities * targets.sum(axis=1, keepdims=True) - targets) * case.weights[:, None]
+        coefficients -= case.learning_rate * gradient.T @ kernel
+    result: FloatArray = coefficients.astype(np.float32)
+    return result
+
+
+def step_case(context: FloatArray, logits: FloatArray, labels: NDArray[np.int64], spare: int, capacity: int) -> StepCase:
+    """A case as a device meets it: kernel rows of real contexts, real logits, soft targets, unequal weights.
+
+    Args:
+        context: `[n, K]`.
+        logits: `[n, C]`, calibrated.
+        labels: `[n]`.
+        spare: spare classes.
+        capacity: remembered corrections.
+
+    Returns:
+        The case, of at most 16 and at most `capacity` pictures.
+    """
+    count = min(16, capacity, len(context))
+    kernel = np.zeros((count, capacity), np.float32)
+    kernel[:, :count] = np.maximum(context[:count] @ context[:count].T, 0) ** 2
+    base = np.pad(logits[:count], ((0, 0), (0, spare)), constant_values=ABSENT_LOGIT).astype(np.float32)
+    classes = logits.shape[1]
+    targets = np.zeros_like(base)
+    targets[:, :classes] = 0.1 / classes
+    targets[np.arange(count), labels[:count]] += 0.9
+    return StepCase(kernel, base, targets, np.linspace(0.5, 1.5, count, dtype=np.float32))
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]

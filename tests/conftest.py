@@ -1,0 +1,46 @@
+"""What every test gets: no state outside of tmp, and small photos that are the same on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from PIL import Image
+
+# The default finds the same examples on every run; `--hypothesis-profile=search` looks for new ones.
+hypothesis.settings.register_profile("same", deadline=None, database=None, derandomize=True, max_examples=60)
+hypothesis.settings.register_profile("search", deadline=None, database=None, max_examples=1000)
+hypothesis.settings.load_profile("same")
+
+Photo = Callable[..., Image.Image]
+
+
+@pytest.fixture(autouse=True)
+def _no_state_outside_of_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("EDGE_AGENT_") or name == "STATE_DIRECTORY":
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+
+
+@pytest.fixture(scope="session")
+def photo() -> Photo:
+    """`photo(seed=0, size=(48, 36))`: an RGB picture with a gradient, a disc and some noise."""
+
+    def make(seed: int = 0, size: tuple[int, int] = (48, 36)) -> Image.Image:
+        rng = np.random.default_rng(seed)
+        width, height = size
+        y, x = np.mgrid[0:height, 0:width]
+        pixels = rng.uniform(0, 255, 3) * (x / width)[..., None] + rng.uniform(0, 255, 3) * (y / height)[..., None]
+        disc = np.hypot(x - rng.uniform(0, width), y - rng.uniform(0, height)) < min(size) / 3
+        pixels[disc] = rng.uniform(0, 255, 3)
+        return Image.fromarray(np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8))
+
+    return make

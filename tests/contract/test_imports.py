@@ -1,0 +1,132 @@
+"""DESIGN.md's order of imports, read from the source: data flows one way, and the device never needs the workstation."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Each module of the device and what it may import, lowest first; a package stands for all of its modules. A new module gets a
+# line here, below everything that will import it.
+LAYERS: dict[str, set[str]] = {
+    "errors": set(),
+    "manifest": {"errors"},
+    "image": {"errors", "manifest"},
+    "settings": {"errors", "image"},
+    "artifact": {"errors", "manifest"},
+    "ort": {"errors"},
+    "onnx_wire": {"errors"},
+    "label_rules": {"errors", "manifest"},
+    "journal_file": {"errors"},
+    "runtime": {"errors", "artifact", "ort"},
+    "engines": {"errors", "artifact", "ort"},
+    "head": {"errors", "artifact", "runtime"},
+    "new_class": {"errors", "artifact", "runtime", "head"},
+    "learner": {"errors", "settings", "artifact", "runtime", "engines", "head", "new_class"},
+    "guard": {"errors", "settings", "artifact", "runtime", "head"},
+    "journal": {"errors", "settings", "artifact", "runtime", "head", "guard", "journal_file"},
+    "results": {"errors", "runtime", "head", "guard"},
+    "keeper": {"errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "journal"},
+    "correcting": {"errors", "settings", "artifact", "runtime", "head", "learner", "guard", "journal", "results", "keeper"},
+    "corrected_onnx": {"errors", "image", "artifact", "ort", "onnx_wire", "runtime", "head"},
+}
+LAYERS["agent"] = set(LAYERS)
+LAYERS["health"] = set(LAYERS)
+LAYERS["printing"] = {"errors", "guard", "journal", "results", "health"}
+LAYERS["cli"] = set(LAYERS)
+
+DEVICE_PACKAGES = {"click", "numpy", "onnxruntime", "PIL", "rich", "safetensors", "threadpoolctl", "tomli"}
+WORKSTATION_MAY_IMPORT = {"artifact", "errors", "image", "manifest", "ort"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def exists(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at any depth and also for type checkers; `package:name` is a name of a package's `__init__`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = dotted(path).split(".")
+            if path.name != "__init__.py":
+                start.pop()
+            above = start[: len(start) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                found.add(inner if exists(inner) else f"{base}:{alias.name}" if base in ("edge_agent", "export") else base)
+    return found
+
+
+def layer(name: str) -> str:
+    """`edge_agent.engines.portable` stands in the layer `engines`."""
+    return name.split(".")[1] if "." in name else name
+
+
+DEVICE = [path for path in modules("edge_agent") if path != ROOT / "edge_agent" / "__init__.py"]
+WORKSTATION = modules("export")
+
+
+def test_table_points_down() -> None:
+    below: set[str] = set()
+    for name, allowed in LAYERS.items():
+        assert allowed <= below, f"{name} may import {sorted(allowed - below)}, which stands above it"
+        below.add(name)
+
+
+@pytest.mark.parametrize("path", DEVICE, ids=dotted)
+def test_device_module_imports_only_what_lies_below(path: Path) -> None:
+    own = layer(dotted(path))
+    assert own in LAYERS, f"{dotted(path)} is not in the table of this test: give it a place"
+    ours = {name for name in imports(path) if name.split(":")[0].split(".")[0] == "edge_agent"}
+    strange = {name for name in ours if name != "edge_agent:__version__" and layer(name) not in LAYERS[own] | {own}}
+    assert not strange, f"{dotted(path)} imports {sorted(strange)}, and may import {sorted(LAYERS[own])}"
+
+
+def test_public_face_imports_only_the_agent_and_the_errors() -> None:
+    ours = {name for name in imports(ROOT / "edge_agent" / "__init__.py") if name.startswith("edge_agent")}
+    assert {layer(name) for name in ours} <= {"agent", "errors", "health"}
+
+
+@pytest.mark.parametrize("path", modules("edge_agent"), ids=dotted)
+def test_device_needs_nothing_of_the_workstation(path: Path) -> None:
+    foreign = {name.split(".")[0].split(":")[0] for name in imports(path)} - set(sys.stdlib_module_names) - {"edge_agent"}
+    assert foreign <= DEVICE_PACKAGES, f"{dotted(path)} imports {sorted(foreign - DEVICE_PACKAGES)}"
+
+
+@pytest.mark.parametrize("path", WORKSTATION, ids=dotted)
+def test_workstation_takes_only_the_format_from_the_device(path: Path) -> None:
+    ours = {name for name in imports(path) if name.split(":")[0].split(".")[0] == "edge_agent"}
+    strange = {name for name in ours if name != "edge_agent:__version__" and layer(name) not in WORKSTATION_MAY_IMPORT}
+    assert not strange, f"{dotted(path)} imports {sorted(strange)}"
+
+
+def test_no_cycles() -> None:
+    graph = {
+        dotted(path): {name.split(":")[0] for name in imports(path) if name.split(":")[0].split(".")[0] in ("edge_agent", "export")}
+        - {dotted(path)}
+        for path in [*DEVICE, *WORKSTATION]
+    }
+    for found in graph.values():
+        found.discard("edge_agent")  # its `__version__`
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' → '.join(error.args[1])}")
