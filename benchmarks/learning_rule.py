@@ -1,8 +1,8 @@
 """The product's own learner, guard and engine behind the interface of a feature benchmark: `make(art)` → `correct`, `logits`, `add_class`.
 
-`art` holds arrays instead of a network: the last layer (`W`, `b`), training features (`Xtr`, `ytr`), sentinel features (`Xsen`, `ysen`); rows
-are the features of the last layer, followed by those of earlier blocks where there are any. The statistics come from `export`, the graphs
-are written for the shape at hand, and every step is taken by ONNX Runtime.
+`art` holds arrays instead of a network: the last layer (`W`, `b`), training features (`Xtr`, `ytr`), sentinel features (`Xsen`, `ysen`);
+rows are the features of the last layer, followed by those of earlier blocks where there are any. The statistics come from `export`, the
+graphs are written for the shape at hand, and every step is taken by ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 from export import statistics
 from export.assemble import capacity_for
-from export.head_graph import FILES, write_training
 from export.head_graph import Head as HeadModule
+from export.head_graph import write_training
 
 FloatArray = NDArray[np.float32]
 SPARE = 16
@@ -50,7 +50,7 @@ def head_files(classes: int, capacity: int) -> tuple[Path, dict[str, FileEntry]]
     """The training graph of a head of this shape, written once for each process."""
     folder = Path(tempfile.mkdtemp(prefix="learning-rule-"))
     write_training(HeadModule(classes + SPARE, capacity), folder / "training")
-    contents = {f"training/{name}": (folder / "training" / name).read_bytes() for name in FILES}
+    contents = {f"training/{path.name}": path.read_bytes() for path in (folder / "training").iterdir()}
     return folder, {name: FileEntry(len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
 
 

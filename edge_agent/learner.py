@@ -15,7 +15,7 @@ the same bytes whatever the order in which they were made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,19 +104,26 @@ class Learner:
     def _acting(self, evidence: list[Evidence]) -> list[Evidence]:
         """The corrections that stand, from the newest back to the capacity, in an order that only their content decides."""
         kept: list[Evidence] = []
-        contexts = np.empty((len(evidence), self._directions), np.float32)
         rows = 0
-        for candidate in reversed(evidence):
-            picture = candidate.seen.context[0]
-            same = len(kept) and (contexts[: len(kept)] @ picture).max() > self._settings.same_picture
-            if same:
-                continue
+        for candidate in self._unrepeated(evidence):
             rows += len(candidate.seen.context)
             if rows > self._capacity:
                 break
-            contexts[len(kept)] = picture
             kept.append(candidate)
         return sorted(kept, key=lambda e: (e.seen.context.tobytes(), e.label))
+
+    def _unrepeated(self, evidence: list[Evidence]) -> Iterator[Evidence]:
+        """The newest first, without those whose picture came again later; in blocks, since the capacity is reached long before the end."""
+        later = np.empty((0, self._directions), np.float32)
+        for end in range(len(evidence), 0, -self._capacity):
+            block = evidence[max(0, end - self._capacity) : end][::-1]
+            contexts = np.stack([e.seen.context[0] for e in block])
+            again = np.tril(contexts @ contexts.T > self._settings.same_picture, -1)
+            stands = np.logical_not((contexts @ later.T > self._settings.same_picture).any(axis=1, keepdims=True))[:, 0]
+            for place in np.flatnonzero(again.any(1)):  # a picture that came again supersedes nothing itself
+                stands[place] &= not (again[place] & stands).any()
+            yield from (e for e, stand in zip(block, stands, strict=True) if stand)
+            later = np.concatenate([later, contexts[stands]])
 
     def _descend(self, between: FloatArray, base: FloatArray, labels: IndexArray) -> tuple[FloatArray, int, bool]:
         """Gradient steps from zero; returns A `[n, C+P]`, the number of steps, and whether every row is learned."""

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from edge_agent.errors import InputError
 from export import clean
 from export.quiet import quiet
+from export.signatures import BACKBONE_INPUT, BACKBONE_OUTPUTS
 from export.statistics import ContextMap
 from export.taps import Tapped
 
-OUTPUTS = ("logits", "features", "context")
 SMALLEST_NORM = 1e-12  # a clamp: an added epsilon would be optimised away as zero
 
 
@@ -60,8 +60,8 @@ def write_backbone(backbone: Backbone, height: int, width: int, path: Path) -> N
     try:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
-                backbone.eval(), (image,), dynamo=True, opset_version=clean.OPSET, input_names=["image"], output_names=list(OUTPUTS),
-                dynamic_shapes=({0: torch.export.Dim("N")},), external_data=False, verbose=False,
+                backbone.eval(), (image,), dynamo=True, opset_version=clean.OPSET, external_data=False, verbose=False,
+                input_names=[BACKBONE_INPUT], output_names=list(BACKBONE_OUTPUTS), dynamic_shapes=({0: torch.export.Dim("N")},),
             )  # fmt: skip
     except Exception as error:  # the exporter raises whatever its passes raise
         reason = (str(error.__cause__ or error) or type(error).__name__).strip().splitlines()[0][:200]

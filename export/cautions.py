@@ -32,7 +32,8 @@ def of_pictures(split: Split, measured: Measured, labels: Sequence[str], unreada
     scarce = [label for label, number in zip(labels, per_class, strict=True) if 0 < number < FEW_PER_CLASS]
     if count < FEW_PICTURES:
         found.append(
-            f"the context rests on {count} pictures, fewer than {FEW_PICTURES}: a correction may reach pictures it should not; give more in --data"
+            f"the context rests on {count} pictures, fewer than {FEW_PICTURES}: "
+            "a correction may reach pictures that it should not; give more in --data"
         )
     if scarce:
         found.append(f"{len(scarce)} labels have fewer than {FEW_PER_CLASS} pictures ({_some(scarce)}): their statistics are rough")

@@ -31,6 +31,10 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
     for field in ("doc_string", "metadata_props", "producer_name", "producer_version", "domain", "model_version"):
         model.ClearField(field)
     model.ir_version = min(model.ir_version, IR_VERSION)
+    used = {node.domain for part in (model.graph, *model.functions) for node in part.node}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(sorted(kept, key=lambda entry: entry.domain))
     _strip_graph(model.graph)
     for function in model.functions:
         for field in ("doc_string", "metadata_props", "value_info"):
@@ -52,9 +56,21 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(strip(model).SerializeToString(deterministic=True))
 
 
-def clean_file(path: Path) -> None:
-    """Strip a model file in place."""
-    save(onnx.load(path, load_external_data=False), path)
+def fault(model: onnx.ModelProto) -> str | None:
+    """What makes a model unfit to travel, or None.
+
+    Args:
+        model: any model.
+
+    Returns:
+        A phrase that follows the file's name: too new, data outside of the file, or metadata of a workstation.
+    """
+    if model.ir_version > IR_VERSION:
+        return f"has IR version {model.ir_version}, expected at most {IR_VERSION}"
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        return "keeps tensors outside of the file"
+    parts = (model, model.graph, *model.graph.node, *model.functions)
+    return "carries metadata" if any(len(part.metadata_props) or part.doc_string for part in parts) else None
 
 
 def _strip_graph(graph: onnx.GraphProto) -> None:

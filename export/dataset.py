@@ -10,7 +10,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -159,7 +159,10 @@ def batches(
     """
     waiting = iter(pictures)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        submit = lambda: [(p, pool.submit(_decode, p.path, spec, limits)) for p in islice(waiting, size)]  # noqa: E731
+
+        def submit() -> list[tuple[Picture, Future[NDArray[np.float32] | str]]]:
+            return [(picture, pool.submit(_decode, picture.path, spec, limits)) for picture in islice(waiting, size)]
+
         ahead = submit()
         while ahead:
             current, ahead = ahead, submit()

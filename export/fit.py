@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from edge_agent.errors import InputError
 from export import dataset, statistics
 from export.backbone_graph import Backbone
 from export.dataset import Picture, Progress, Split
-from export.measure import Measured, measure
+from export.measure import FloatArray, Measured, measure
 from export.plan import BuildPlan, Prepared
 from export.taps import Cut, Tapped, cut
 
@@ -33,9 +36,9 @@ class Fitted:
     unreadable: tuple[str, ...]
 
     @property
-    def context(self) -> statistics.ContextMap:
-        """The context map inside the backbone."""
-        return statistics.ContextMap(self.backbone.mean.numpy(), self.backbone.matrix.numpy())
+    def features(self) -> FloatArray:
+        """What enters the last layer on the statistics pictures, `[n, D]`."""
+        return self.measured.raw[:, : self.opened.features.channels]
 
 
 def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
@@ -50,13 +53,15 @@ def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
         What was fitted.
 
     Raises:
-        InputError: the network cannot be cut or gives NaN, or no picture can be read.
+        InputError: the network cannot be cut or gives NaN, or no pictures of two labels can be read.
     """
     opened = cut(prepared.network.module, *prepared.spec.crop_px)
     network = Tapped(opened).eval()
     split = dataset.split(prepared.folders, prepared.labels, plan.limit, progress)
-    held = measure(network, split.sentinel, prepared.spec, plan.limits, "sentinel pictures", progress)
-    measured = measure(network, split.statistics, prepared.spec, plan.limits, "statistics pictures", progress)
+    held = measure(network, split.sentinel, prepared.spec, plan.limits, "sentinel", progress)
+    measured = measure(network, split.statistics, prepared.spec, plan.limits, "statistics", progress)
+    if len(np.unique(measured.labels)) < 2:
+        raise InputError("only pictures of one label can be read", "look at the files of --data")
     temperature = statistics.temperature(held.logits, held.labels)
     progress("context map", 0, 1)
     backbone = Backbone(network, temperature, statistics.context_map(measured.raw)).eval()

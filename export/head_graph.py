@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,10 +14,9 @@ from torch import Tensor, nn
 from edge_agent.errors import RuntimeUnavailable
 from export import clean
 from export.quiet import quiet
+from export.signatures import CHECKPOINT, EVALUATION_GRAPH, HEAD_INPUTS, HEAD_OUTPUTS, PARAMETER, TRAINING_GRAPHS
 
-INPUTS = ("kernel", "base_logits", "targets", "weights")
-PARAMETER = "coefficients"
-FILES = ("training_model.onnx", "eval_model.onnx", "optimizer_model.onnx", "checkpoint")
+SMALLER_CHECKPOINTS = (64,)  # with few remembered corrections a step on a small parameter is several times faster
 
 
 class Head(nn.Module):
@@ -43,7 +44,7 @@ class Head(nn.Module):
             The loss, a scalar, and the logits `[N, C + S]`.
         """
         logits = base_logits + F.linear(kernel, self.coefficients)
-        loss = (weights * -(targets * F.log_softmax(logits, dim=-1)).sum(dim=-1)).sum()
+        loss = (F.log_softmax(logits, dim=-1) * (targets * -weights.unsqueeze(1))).sum()  # few nodes: the device runs them at every step
         return loss, logits
 
 
@@ -54,10 +55,11 @@ def example(head: Head) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def write_training(head: Head, folder: Path) -> None:
-    """Write `training_model.onnx`, `eval_model.onnx`, `optimizer_model.onnx` and `checkpoint`.
+    """Write the three graphs and a checkpoint for each size of the parameter.
 
-    The graph is exported without optimisation and without folding: a parameter of zeros would be folded away (FACTS.md). The
-    optimizer is plain SGD.
+    The head is exported without optimisation and without folding: a parameter of zeros would be folded away (FACTS.md). The
+    optimizer is plain SGD. The graphs are free in the number of remembered corrections: `checkpoint` has room for all,
+    `checkpoint-64` for 64.
 
     Args:
         head: with zero coefficients.
@@ -67,18 +69,53 @@ def write_training(head: Head, folder: Path) -> None:
         RuntimeUnavailable: the training tools of ONNX Runtime are not installed, or refuse the graph.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = torch.export.Dim("N")
+    number = torch.export.Dim("N")
     with quiet():
         program = torch.onnx.export(
             head, example(head), dynamo=True, opset_version=clean.OPSET, optimize=False, do_constant_folding=False, verbose=False,
-            input_names=list(INPUTS), output_names=["loss", "logits"], dynamic_shapes=({0: rows},) * len(INPUTS),
+            input_names=list(HEAD_INPUTS), output_names=list(HEAD_OUTPUTS), dynamic_shapes=({0: number},) * len(HEAD_INPUTS),
         )  # fmt: skip
     if program is None:
         raise RuntimeUnavailable("the head cannot be written as ONNX", "update torch and onnxscript")
     _generate(clean.strip(program.model_proto), folder)
-    for name in FILES:
-        if name.endswith(".onnx"):
-            clean.clean_file(folder / name)
+    rows, capacity = head.coefficients.shape
+    for name in TRAINING_GRAPHS:
+        model = onnx.load(folder / name)
+        _free_capacity(model)
+        if name == EVALUATION_GRAPH:
+            _drop_loss(model.graph)
+        clean.save(model, folder / name)
+    for smaller in (size for size in SMALLER_CHECKPOINTS if size < capacity):
+        _write_checkpoint(rows, smaller, folder / f"{CHECKPOINT}-{smaller}")
+
+
+def _free_capacity(model: onnx.ModelProto) -> None:
+    """Make the second dimension of the kernel, the parameter and its gradient a free one, named R."""
+    for value in model.graph.input:
+        if value.name == HEAD_INPUTS[0] or value.name.startswith(PARAMETER):
+            value.type.tensor_type.shape.dim[1].dim_param = "R"
+
+
+def _drop_loss(graph: onnx.GraphProto) -> None:
+    """Keep only what the logits need: after a step nobody asks for the loss."""
+    needed, kept = {HEAD_OUTPUTS[1]}, list[onnx.NodeProto]()
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            kept.insert(0, node)
+    inputs = [value for value in graph.input if value.name in needed]
+    outputs = [value for value in graph.output if value.name in needed]
+    del graph.node[:], graph.input[:], graph.output[:]
+    graph.node.extend(kept)
+    graph.input.extend(inputs)
+    graph.output.extend(outputs)
+
+
+def _write_checkpoint(rows: int, capacity: int, path: Path) -> None:
+    from onnxruntime.capi._pybind_state import save_checkpoint
+
+    zeros = onnx.numpy_helper.from_array(np.zeros((rows, capacity), np.float32), PARAMETER)
+    save_checkpoint([zeros.SerializeToString()], [], str(path), False)
 
 
 def _generate(model: onnx.ModelProto, folder: Path) -> None:
@@ -88,10 +125,11 @@ def _generate(model: onnx.ModelProto, folder: Path) -> None:
 
             artifacts.generate_artifacts(
                 model, requires_grad=[PARAMETER], frozen_params=[], optimizer=artifacts.OptimType.SGD, artifact_directory=folder
-            )
+            )  # writes CHECKPOINT too
     except ImportError as error:
         hint = "pip install 'onnx-edge-agent[export]' (onnxruntime-training-cpu 1.19.2, Python 3.8 to 3.11)"
         raise RuntimeUnavailable(f"ONNX Runtime's training tools cannot be imported: {error}", hint) from None
     except Exception as error:  # the generator raises RuntimeError and its own kinds
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise RuntimeUnavailable(f"ONNX Runtime's training tools refuse the head: {reason}", "install onnxruntime-training-cpu 1.19.2") from None
+        hint = "install onnxruntime-training-cpu 1.19.2"
+        raise RuntimeUnavailable(f"ONNX Runtime's training tools refuse the head: {reason}", hint) from None

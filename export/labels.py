@@ -67,7 +67,7 @@ def check_labels(labels: Sequence[str], where: str) -> tuple[str, ...]:
             raise LabelError(f"{where}{number} repeats {label!r}, the label of number {known[label]}", "each label must be unique")
         known[label] = number
     if len(known) < 2:
-        raise LabelError(f"{where.split(',')[0].strip()}: {len(known)} label, expected at least 2", "a classifier tells classes apart")
+        raise LabelError(f"{where}{len(known)} is the last, expected at least 2 labels", "a classifier tells classes apart")
     return tuple(known)
 
 

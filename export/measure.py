@@ -84,8 +84,7 @@ def measure(
 
 def _require_finite(found: Measured) -> None:
     for name, array in (("logits", found.logits), ("features", found.raw)):
-        bad = ~np.isfinite(array).all(axis=1)
-        if bad.any():
-            first = found.pictures[int(np.argmax(bad))].path
-            where = f"{int(bad.sum())} of {len(bad)} pictures, the first {first.name}"
+        bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+        if len(bad):
+            where = f"{len(bad)} of {len(array)} pictures, the first {found.pictures[int(bad[0])].path.name}"
             raise InputError(f"the network gives NaN or Inf as {name} for {where}", "check the weights, --mean and --std")

@@ -27,6 +27,14 @@ HINT = "nothing was kept; report it with the model's name and the versions of to
 
 
 @dataclass(frozen=True)
+class HeadShape:
+    """What the head adds to the network's classes: spare ones, and how many corrections it remembers."""
+
+    spare_classes: int
+    capacity: int
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two arrays that should be equal, and by how much they may differ."""
 
@@ -50,7 +58,7 @@ class Pair:
 
 
 def compare(
-    module: nn.Module, backbone: Backbone, folder: Path, images: FloatArray, labels: NDArray[np.int64], spare: int, capacity: int
+    module: nn.Module, backbone: Backbone, folder: Path, images: FloatArray, labels: NDArray[np.int64], head: HeadShape
 ) -> ParityFacts:
     """Compare forward pass and gradient steps.
 
@@ -60,8 +68,7 @@ def compare(
         folder: the artifact's directory.
         images: `[n, 3, H, W]`, real pictures.
         labels: `[n]`, their labels.
-        spare: spare classes.
-        capacity: remembered corrections.
+        head: the shape of the head.
 
     Returns:
         The greatest differences.
@@ -81,7 +88,7 @@ def compare(
     if changed:
         raise ArtifactError(f"parity: the first label of PyTorch and backbone.onnx differs on {changed} of {len(images)} pictures", HINT)
     context_difference = Pair("contexts of PyTorch and backbone.onnx", context, contexts, CONTEXT_TOLERANCE).difference()
-    gradient = compare_steps(folder, step_case(contexts, logits, labels, spare, capacity))
+    gradient = compare_steps(folder, step_case(contexts, logits, labels, head.spare_classes, head.capacity))
     return ParityFacts(logit_difference, context_difference, gradient, len(images))
 
 
@@ -92,9 +99,12 @@ def compare_steps(folder: Path, case: StepCase) -> float:
         ArtifactError: one differs by more than 1e-5.
     """
     expected = torch_steps(case)
-    training = Pair("gradient steps of PyTorch and training/", expected, training_steps(folder / "training", case), GRADIENT_TOLERANCE)
-    portable = Pair("gradient steps of PyTorch and portable/step.onnx", expected, portable_steps(folder / "portable/step.onnx", case), GRADIENT_TOLERANCE)
-    return max(training.difference(), portable.difference())
+    found = {
+        "training/": training_steps(folder / "training", case),
+        "portable/step.onnx": portable_steps(folder / "portable/step.onnx", case),
+    }
+    pairs = [Pair(f"gradient steps of PyTorch and {name}", expected, steps, GRADIENT_TOLERANCE) for name, steps in found.items()]
+    return max(pair.difference() for pair in pairs)
 
 
 def torch_steps(case: StepCase) -> FloatArray:

@@ -91,7 +91,7 @@ def prepare(plan: BuildPlan) -> Prepared:
         label_rules.match_folders(given_labels, names, plan.data)
     given = source.read_weights(plan.model, plan.weights)
     spec = source.image_spec(plan.model, given.entry, plan.overrides)
-    labels = _labels(plan, given, given_labels, names)
+    labels = _labels(given, given_labels, names)
     network = source.build(plan.model, given, len(labels), spec, plan.seed)
     absent = label_rules.match_folders(labels, names, plan.data)
     return Prepared(network, spec, labels, folders, absent)
@@ -104,14 +104,13 @@ def _check_numbers(plan: BuildPlan) -> None:
         raise UsageError(f"--spare-classes is {plan.spare_classes}, expected 0 to {MOST_SPARE}", "each costs a row of the head")
 
 
-def _labels(plan: BuildPlan, given: Weights, from_file: Sequence[str] | None, folders: Sequence[str]) -> tuple[str, ...]:
+def _labels(given: Weights, from_file: Sequence[str] | None, folders: Sequence[str]) -> tuple[str, ...]:
     """The labels in the order of the logits: the file's; the folders'; or, where torchvision's own weights know every folder, theirs."""
     chosen = tuple(from_file if from_file is not None else folders)
-    if given.state is None:
+    if given.classes is None:
         return chosen
-    classes = source.class_count(given, source.last_layer_name(plan.model))
     known = tuple(given.entry.meta["categories"]) if given.entry is not None else ()
-    if from_file is None and len(chosen) != classes and set(folders) <= set(known):
+    if from_file is None and len(chosen) != given.classes and set(folders) <= set(known):
         return known
-    label_rules.check_count(chosen, classes, from_file is not None)
+    label_rules.check_count(chosen, given.classes, from_file is not None)
     return chosen

@@ -10,11 +10,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from edge_agent.errors import RuntimeUnavailable
 from export import clean
-from export.head_graph import INPUTS, PARAMETER, Head, example
+from export.head_graph import Head, example
 from export.quiet import quiet
-
-STEP_INPUTS = (*INPUTS, "learning_rate", PARAMETER)
-STEP_OUTPUTS = ("loss", f"next_{PARAMETER}", "next_logits")
+from export.signatures import PARAMETER, STEP_INPUTS, STEP_OUTPUTS
 
 
 class Step(nn.Module):
@@ -53,7 +51,7 @@ class Step(nn.Module):
 
 
 def write_step(head: Head, path: Path) -> None:
-    """Write the step as one ONNX file, free in the number of pictures.
+    """Write the step as one ONNX file, free in the number of pictures and of remembered corrections.
 
     Args:
         head: gives the shapes; its coefficients are not written.
@@ -63,12 +61,12 @@ def write_step(head: Head, path: Path) -> None:
         RuntimeUnavailable: this version of torch cannot write it.
     """
     inputs = (*example(head), torch.tensor(1.0), torch.zeros_like(head.coefficients))
-    rows = torch.export.Dim("N")
+    rows, remembered = torch.export.Dim("N"), torch.export.Dim("R")
     with quiet():
         graph: fx.GraphModule = make_fx(Step(head), tracing_mode="symbolic")(*inputs)
         program = torch.onnx.export(
             graph.eval(), inputs, dynamo=True, opset_version=clean.OPSET, verbose=False, input_names=list(STEP_INPUTS),
-            output_names=list(STEP_OUTPUTS), dynamic_shapes=(*({0: rows},) * len(INPUTS), None, None),
+            output_names=list(STEP_OUTPUTS), dynamic_shapes=({0: rows, 1: remembered}, *({0: rows},) * 3, None, {1: remembered}),
         )  # fmt: skip
     if program is None:
         raise RuntimeUnavailable("the portable step cannot be written as ONNX", "update torch and onnxscript")

@@ -75,7 +75,7 @@ def run_sentinel(
         if good:
             kept += good
             outputs.append(session.run(tensor))
-        progress("sentinel", len(kept), len(pictures))
+        progress("sentinel through backbone.onnx", len(kept), len(pictures))
     if not kept:
         raise InputError("no sentinel picture can be read", "do not change --data while it is read")
     logits, features, context = (np.concatenate([output[part] for output in outputs]) for part in range(3))

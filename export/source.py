@@ -33,11 +33,13 @@ class Weights:
         state: name → tensor, or None for random numbers.
         where: what an error calls them.
         entry: torchvision's entry, where the file is torchvision's own.
+        classes: how many classes they have, or None where they are random.
     """
 
     state: Mapping[str, Tensor] | None
     where: str
     entry: WeightsEnum | None
+    classes: int | None
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,11 @@ class Source:
     Attributes:
         name: torchvision's name.
         module: the network, in evaluation mode, without gradients.
-        classes: outputs of its last layer.
-        last_layer: name of its last layer.
         weights: where its numbers come from.
     """
 
     name: str
     module: nn.Module
-    classes: int
-    last_layer: str
     weights: Weights
 
     @property
@@ -104,17 +102,19 @@ def read_weights(name: str, weights_option: str) -> Weights:
         The weights; a file that is torchvision's own is recognised by its digest.
 
     Raises:
-        InputError: the file cannot be used, or the download failed.
+        InputError: the file cannot be used, belongs to another architecture, or the download failed.
     """
     entries = torchvision.models.get_model_weights(name)
     if weights_option == "none":
-        return Weights(None, "random weights", None)
+        return Weights(None, "random weights", None, None)
     if weights_option == "default":
-        entry = entries.DEFAULT
-        return Weights(weights.download(entry), f"torchvision's weights {entry}", entry)
-    path = Path(weights_option)
-    state = weights.read_state(path)
-    return Weights(state, f"the weights of {path}", weights.recognise(path, entries))
+        entry, where = entries.DEFAULT, f"torchvision's weights {entries.DEFAULT}"
+        state = weights.download(entry)
+    else:
+        path = Path(weights_option)
+        where, state = f"the weights of {path}", weights.read_state(path)
+        entry = weights.recognise(path, entries)
+    return Weights(state, where, entry, class_count(state, last_layer_name(name), where))
 
 
 def image_spec(name: str, entry: WeightsEnum | None, overrides: Overrides) -> ImageSpec:
@@ -138,7 +138,8 @@ def image_spec(name: str, entry: WeightsEnum | None, overrides: Overrides) -> Im
     crop = size or int(preset.crop_size[0])
     resize = resize or size or int(preset.resize_size[0])
     if resize < crop:
-        raise UsageError(f"--resize {resize} is less than the input size {crop}", "the crop would be padded with black; give at least the input size")
+        hint = "the crop would be padded with black: give at least the input size"
+        raise UsageError(f"--resize {resize} is less than the input size {crop}", hint)
     mean, std = overrides.mean or tuple(preset.mean), overrides.std or tuple(preset.std)
     if not all(value > 0 for value in std):
         raise UsageError(f"--std {' '.join(map(str, std))} is not positive", "give the deviation of pictures in 0…1")
@@ -179,10 +180,8 @@ def build(name: str, given: Weights, classes: int, spec: ImageSpec, seed: int) -
     Raises:
         InputError: the weights belong to another architecture or input size, or are not finite.
     """
-    last = last_layer_name(name)
-    if given.state is not None:
-        classes = class_count(given, last)
-    options: dict[str, object] = {"num_classes": classes, **_size_option(name, spec.crop_px[0]), **_auxiliary_option(name, given.state)}
+    options: dict[str, object] = {"num_classes": given.classes or classes}
+    options |= _size_option(name, spec.crop_px[0]) | _auxiliary_option(name, given.state)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -194,21 +193,25 @@ def build(name: str, given: Weights, classes: int, spec: ImageSpec, seed: int) -
         _check_positions(name, module, given, spec)
         weights.load(module, given.state, given.where)
     if name in AUXILIARY and given.entry is not None:
-        module.transform_input = True
-    return Source(name, module.requires_grad_(False), classes, last, given)
+        module.transform_input = True  # type: ignore[assignment]  # a plain attribute of these two, set by their pretrained builder
+    return Source(name, module.requires_grad_(False), given)
 
 
-def class_count(given: Weights, last_layer: str) -> int:
-    """How many classes the weights have, from their last layer.
+def class_count(state: Mapping[str, Tensor], last_layer: str, where: str) -> int:
+    """How many classes weights have, from their last layer.
+
+    Args:
+        state: name → tensor.
+        last_layer: its name.
+        where: what an error calls the weights.
 
     Raises:
         InputError: the weights have no such layer.
     """
-    state = given.state or {}
     weight = state.get(f"{last_layer}.weight")
     if weight is None or weight.ndim < 2:
         found = ", ".join(list(state)[-2:])
-        raise InputError(f"{given.where} have no {last_layer}.weight; their last are {found}", "are they weights of this --model?")
+        raise InputError(f"{where} have no {last_layer}.weight; their last are {found}", "are they weights of this --model?")
     return int(weight.shape[0])
 
 

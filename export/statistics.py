@@ -116,7 +116,9 @@ def collapsed(leak: FloatArray) -> bool:
     return float(leak[int(np.argmin(abs(exponents - COLLAPSED_EXPONENT)))]) > COLLAPSED_LEAK
 
 
-def new_class(weight: FloatArray, bias: FloatArray, features: FloatArray, labels: IndexArray, sentinel: FloatArray, own: IndexArray) -> NewClass:
+def new_class(
+    weight: FloatArray, bias: FloatArray, features: FloatArray, labels: IndexArray, sentinel: FloatArray, own: IndexArray
+) -> NewClass:
     """What a class added on the device starts from, in the units of `weight`, `bias` and `sentinel` (LEARNING.md §5).
 
     Args:

@@ -142,7 +142,7 @@ def cut(module: nn.Module, height: int, width: int) -> Cut:
 def _shapes(graph: fx.GraphModule, height: int, width: int) -> dict[str, tuple[int, ...]]:
     """Shapes of all tensors that depend on the picture, by node name; on the meta device where the network allows it."""
     try:
-        return _propagate(copy.deepcopy(graph).to("meta"), torch.zeros(2, 3, height, width, device="meta"))
+        return _propagate(_without_numbers(graph), torch.zeros(2, 3, height, width, device="meta"))
     except Exception:  # a trace that reads a tensor's value (regnet) needs real ones
         pass
     try:
@@ -157,7 +157,7 @@ def _larger_shapes(graph: fx.GraphModule, height: int, width: int) -> Mapping[st
     """The same for a larger picture; empty where the network takes one size only."""
     tall, wide = height + PROBE_GROWTH_PX[0], width + PROBE_GROWTH_PX[1]
     try:
-        return _propagate(copy.deepcopy(graph).to("meta"), torch.zeros(2, 3, tall, wide, device="meta"))
+        return _propagate(_without_numbers(graph), torch.zeros(2, 3, tall, wide, device="meta"))
     except Exception:
         pass
     try:
@@ -165,6 +165,13 @@ def _larger_shapes(graph: fx.GraphModule, height: int, width: int) -> Mapping[st
             return _propagate(graph, torch.zeros(1, 3, tall, wide))
     except Exception:
         return {}
+
+
+def _without_numbers(graph: fx.GraphModule) -> fx.GraphModule:
+    """A copy on the meta device; the weights are not copied on the way."""
+    numbers: dict[int, Any] = {id(value): nn.Parameter(value.to("meta"), requires_grad=False) for value in graph.parameters()}
+    numbers |= {id(value): value.to("meta") for value in graph.buffers()}
+    return copy.deepcopy(graph, numbers)
 
 
 def _propagate(graph: fx.GraphModule, image: Tensor) -> dict[str, tuple[int, ...]]:

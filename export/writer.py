@@ -64,7 +64,7 @@ def staged(output: Path, overwrite: bool) -> Iterator[Path]:
         yield folder
         _publish(folder, output, overwrite)
     except OSError as error:
-        raise ArtifactError(f"--output {output} cannot be written: {error.strerror}", "is the disk full?") from None
+        raise ArtifactError(f"--output {output} cannot be written: {error.strerror or error}", "is the disk full?") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

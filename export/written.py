@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_agent.errors import ArtifactError, RuntimeUnavailable
 from edge_agent.ort import import_onnxruntime
+from export.signatures import BACKBONE_INPUT, BACKBONE_OUTPUTS, CHECKPOINT, HEAD_INPUTS, PARAMETER, STEP_OUTPUTS, TRAINING_GRAPHS
 
 FloatArray = NDArray[np.float32]
 ABSENT_LOGIT = -1e4  # base logit of a class that is not in use
@@ -64,7 +65,7 @@ class WrittenBackbone:
             ArtifactError: the network cannot be run.
         """
         try:
-            logits, features, context = self._session.run(["logits", "features", "context"], {"image": image})
+            logits, features, context = self._session.run(list(BACKBONE_OUTPUTS), {BACKBONE_INPUT: image})
         except Exception as error:
             raise ArtifactError(f"backbone.onnx cannot be run: {_line(error)}", "build the artifact again") from None
         return logits, features, context
@@ -96,8 +97,8 @@ def training_steps(folder: Path, case: StepCase) -> FloatArray:
     options.log_severity_level = 4
     device = native.OrtDevice(native.OrtDevice.cpu(), native.OrtDevice.default_memory(), 0)
     try:
-        state = native.load_checkpoint(str(folder / "checkpoint"))
-        graphs = [str(folder / name) for name in ("training_model.onnx", "eval_model.onnx", "optimizer_model.onnx")]
+        state = native.load_checkpoint(str(folder / CHECKPOINT))
+        graphs = [str(folder / name) for name in TRAINING_GRAPHS]
         module = native.Module(graphs[0], state, graphs[1], device, options)
         optimizer = native.Optimizer(graphs[2], state, device, options)
         for _ in range(case.steps):
@@ -105,7 +106,7 @@ def training_steps(folder: Path, case: StepCase) -> FloatArray:
             optimizer.set_learning_rate(case.learning_rate)
             optimizer.optimizer_step()
             module.lazy_reset_grad()
-        return np.array(state.get_parameter("coefficients").data.numpy(), np.float32)
+        return np.array(state.get_parameter(PARAMETER).data.numpy(), np.float32)
     except Exception as error:
         raise ArtifactError(f"ONNX Runtime refuses the training files: {_line(error)}", "build the artifact again") from None
 
@@ -127,13 +128,13 @@ def portable_steps(graph: bytes | Path, case: StepCase) -> FloatArray:
     options = runtime.SessionOptions()
     options.log_severity_level = 4
     coefficients = np.zeros((case.base_logits.shape[1], case.kernel.shape[1]), np.float32)
-    inputs = {"kernel": case.kernel, "base_logits": case.base_logits, "targets": case.targets, "weights": case.weights}
+    inputs = dict(zip(HEAD_INPUTS, (case.kernel, case.base_logits, case.targets, case.weights), strict=True))
     try:
         source = graph if isinstance(graph, bytes) else str(graph)
         session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         for _ in range(case.steps):
-            feed = {**inputs, "learning_rate": np.array(case.learning_rate, np.float32), "coefficients": coefficients}
-            coefficients = session.run(["next_coefficients"], feed)[0]
+            feed = {**inputs, "learning_rate": np.array(case.learning_rate, np.float32), PARAMETER: coefficients}
+            coefficients = session.run([STEP_OUTPUTS[1]], feed)[0]
     except Exception as error:
         raise ArtifactError(f"ONNX Runtime refuses portable/step.onnx: {_line(error)}", "build the artifact again") from None
     return coefficients

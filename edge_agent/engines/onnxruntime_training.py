@@ -102,35 +102,39 @@ class _Session:
         # The runtime's value aliases this array and does not keep it alive: it stays ours for the life of the session.
         self._zeros = np.zeros(self.shape, np.float32)
         self._zero_value = import_onnxruntime().OrtValue.ortvalue_from_numpy(self._zeros)
-        self._bound: tuple[Batch, Any] | None = None
+        self._bound: tuple[Batch, Any, Any] | None = None
 
     def reset(self) -> None:
         self._bound = None
         self._parameter.copy_from(self._state, self._zero_value._ortvalue)
 
     def step(self, batch: Batch, learning_rate: float) -> FloatArray:
-        inputs = self._values(batch)
+        inputs, rows = self._values(batch)
         self._module.train_step_with_ort_values(inputs, self._native.OrtValueVector())
         self._optimizer.set_learning_rate(learning_rate)
         self._optimizer.optimizer_step()
         self._module.lazy_reset_grad()
         outputs = self._native.OrtValueVector()
-        self._module.eval_step_with_ort_values(inputs, outputs)
-        logits: FloatArray = outputs[1].numpy()
+        self._module.eval_step_with_ort_values(rows, outputs)
+        logits: FloatArray = outputs[0].numpy()
         return logits
 
     def coefficients(self) -> FloatArray:
         return np.array(self._parameter.data.numpy(), np.float32)
 
-    def _values(self, batch: Batch) -> Any:
-        """The batch as the runtime's values, which alias its arrays: the steps of one solve share them."""
+    def _values(self, batch: Batch) -> tuple[Any, Any]:
+        """The inputs of a training and of an evaluation step: values that alias the batch's arrays, made once for the steps of a solve."""
         if self._bound is None or self._bound[0] is not batch:
             wrap = import_onnxruntime().OrtValue.ortvalue_from_numpy
-            values = self._native.OrtValueVector()
-            for array in (batch.kernel, batch.base_logits, batch.targets, batch.weights):
-                values.push_back(wrap(array)._ortvalue)
-            self._bound = (batch, values)  # the batch is held as long as the values: they do not keep its arrays alive
-        return self._bound[1]
+            values = [wrap(array)._ortvalue for array in (batch.kernel, batch.base_logits, batch.targets, batch.weights)]
+            training, evaluation = self._native.OrtValueVector(), self._native.OrtValueVector()
+            for value in values:
+                training.push_back(value)
+            for value in values[:2]:
+                evaluation.push_back(value)
+            # the batch is held as long as the values: they do not keep its arrays alive
+            self._bound = (batch, training, evaluation)
+        return self._bound[1], self._bound[2]
 
 
 def _rows_of(name: str, artifact: Artifact) -> int:

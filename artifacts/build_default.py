@@ -1,0 +1,32 @@
+"""Build `artifacts/default`: torchvision's mobilenet_v3_small on CIFAR-10 at 64×64 px; run by `make artifacts`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import click
+
+from export.cli import run
+
+ARTIFACT = Path(__file__).resolve().parent / "default"
+
+
+@click.command()
+@click.option("--photos", type=click.Path(exists=True, path_type=Path), required=True, help="A folder or zip of one folder per label.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), required=True, help="The network's state dict.")
+def main(photos: Path, weights: Path) -> None:
+    """Unpack the photos if need be, and call `edge-export build`."""
+    with tempfile.TemporaryDirectory() as folder:
+        if photos.is_file():
+            with zipfile.ZipFile(photos) as archive:
+                archive.extractall(folder)
+            photos = Path(folder)
+        arguments = ["build", "--model", "mobilenet_v3_small", "--input-size", "64", "--overwrite", "--output", str(ARTIFACT)]
+        sys.exit(run([*arguments, "--weights", str(weights), "--data", str(photos)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""`edge-export`: parse, call, print; torch is imported only by the commands that need it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edge_agent import __version__
+from edge_agent.errors import EdgeAgentError, RuntimeUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from export.build import BuildReport
+    from export.verify import VerifyReport
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+UNEXPECTED = 70
+MOST_PX = 8192
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edge-export")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Turn a trained torchvision classifier into an artifact that edge-agent corrects on the device.
+
+    Exit codes: 0 done, 64 usage, 65 bad input, 66 artifact, 69 runtime.
+    """
+
+
+def image_options(command: Command) -> Command:
+    """The options that override torchvision's preset."""
+    size = click.IntRange(1, MOST_PX)
+    for option in reversed((
+        click.option("--input-size", type=size, metavar="N", help="Crop N×N pixels; alone, the shorter side is resized to N."),
+        click.option("--resize", type=size, metavar="N", help="Resize the shorter side to N before the crop."),
+        click.option("--interpolation", type=click.Choice(["nearest", "bilinear", "bicubic"]), help="How to resize."),
+        click.option("--mean", type=float, nargs=3, metavar="R G B", help="Mean of pictures in 0…1."),
+        click.option("--std", type=float, nargs=3, metavar="R G B", help="Standard deviation of pictures in 0…1."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.option("--model", required=True, metavar="NAME", help="One of `edge-export models`.")
+@click.option("--weights", required=True, metavar="FILE|default|none", help="A state dict file, torchvision's own, or random.")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="One label per line; default: the folders of --data.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A folder of one folder of pictures per label.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The artifact to write.")
+@image_options
+@click.option("--spare-classes", type=int, default=16, show_default=True, metavar="N", help="Rows for classes added on the device.")
+@click.option("--limit", type=int, default=5000, show_default=True, metavar="N", help="Use at most N pictures, evenly over the labels.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N", help="Of random weights.")
+@click.option("--overwrite", is_flag=True, help="Replace an artifact that lies at --output.")
+@json_option
+def build(
+    model: str,
+    weights: str,
+    labels: Path | None,
+    data: Path,
+    output: Path,
+    input_size: int | None,
+    resize: int | None,
+    interpolation: str | None,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+    spare_classes: int,
+    limit: int,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Build an artifact from a model, its weights, labels and labelled pictures."""
+    _require_torch()
+    from export.build import build as run_build
+    from export.plan import BuildPlan
+    from export.printing import progress_on_stderr, show_build
+    from export.source import Overrides
+
+    overrides = Overrides(input_size, resize, interpolation, mean, std)
+    plan = BuildPlan(model, weights, labels, data, output, overrides, spare_classes, limit, overwrite, seed)
+    with progress_on_stderr() as progress:
+        report = run_build(plan, progress)
+    for line in report.unreadable[:10]:
+        click.echo(f"not read: {line}", err=True)
+    show_build(report) if not as_json else click.echo(json.dumps(build_json(report), ensure_ascii=False))
+
+
+@cli.command()
+@click.argument("artifact", type=click.Path(path_type=Path), metavar="DIR")
+@json_option
+def verify(artifact: Path, as_json: bool) -> None:
+    """Open an artifact, check every file, run its golden samples and both of the head's graphs."""
+    from export.printing import show_verify
+    from export.verify import verify as run_verify
+
+    report = run_verify(artifact)
+    show_verify(report) if not as_json else click.echo(json.dumps(verify_json(report), ensure_ascii=False))
+
+
+@cli.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List torchvision's classifiers: parameters, last layer, width of its input, input size."""
+    _require_torch()
+    from export.catalogue import networks
+    from export.printing import show_networks
+
+    if as_json:
+        click.echo(json.dumps({"models": [dataclasses.asdict(network) for network in networks()]}))
+    else:
+        show_networks(networks())
+
+
+def build_json(report: BuildReport) -> dict[str, object]:
+    """The keys of `build --json`: the manifest's facts, and what stands around them."""
+    from export.printing import artifact_bytes, memory_bytes
+
+    facts = dataclasses.asdict(report.manifest)
+    sizes = {"artifact_bytes": artifact_bytes(report.manifest), "device_memory_bytes": memory_bytes(report.manifest)}
+    return {"output": str(report.output), "elapsed_s": round(report.elapsed_s, 1), **sizes, "unreadable": list(report.unreadable), **facts}
+
+
+def verify_json(report: VerifyReport) -> dict[str, object]:
+    """The keys of `verify --json`."""
+    checks = [dataclasses.asdict(check) for check in report.checks]
+    return {"artifact": str(report.artifact.path), "digest": report.artifact.digest, "status": "OK", "checks": checks}
+
+
+def main() -> None:
+    """The entry point of the command `edge-export`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        The exit code; every error has become one line on stderr.
+    """
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; our own limit answers for it
+    try:
+        cli.main(list(arguments) or ["--help"], prog_name="edge-export", standalone_mode=False)
+        sys.stdout.flush()
+        return 0
+    except click.UsageError as error:
+        return _report(UsageError(error.format_message(), f"see {error.ctx.command_path if error.ctx else 'edge-export'} --help"))
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
+        return 141
+    except EdgeAgentError as error:
+        if "--debug" in arguments:
+            raise
+        return _report(error)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        print(f"error: unexpected {type(error).__name__}: {error}; hint: run it again with --debug and report it", file=sys.stderr)
+        return UNEXPECTED
+
+
+def _report(error: EdgeAgentError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _require_torch() -> None:
+    """Say what to install where torch is missing; importing it takes seconds, so only the commands that need it do.
+
+    Raises:
+        RuntimeUnavailable: torch, torchvision or onnx cannot be imported.
+    """
+    try:
+        import onnx  # noqa: F401
+        import torchvision  # noqa: F401
+    except ImportError as error:
+        missing = f"the export needs torch, torchvision and onnx: {error}"
+        raise RuntimeUnavailable(missing, "pip install 'onnx-edge-agent[export]'") from None
+
+
+if __name__ == "__main__":
+    main()
