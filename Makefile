@@ -36,7 +36,8 @@ field: $(WORKSTATION)/ready  ## choose the photos of artifacts/field again: TEST
 	$(WORKSTATION)/bin/python artifacts/choose_field.py --photos $(TEST_PHOTOS)
 
 bench-learning: $(WORKSTATION)/ready  ## corrections measured on real photos: TEST_PHOTOS=folder or zip
-	$(WORKSTATION)/bin/python benchmarks/learning.py --photos $(TEST_PHOTOS)
+	$(WORKSTATION)/bin/edge-export build --model mobilenet_v3_small --weights none --data artifacts/field --output out/pass-224 --overwrite
+	$(WORKSTATION)/bin/python benchmarks/learning.py --photos $(TEST_PHOTOS) --reference out/pass-224
 
 clean:  ## remove both environments and what the tools left
 	rm -rf $(DEVICE) $(WORKSTATION) build out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from edge_agent.artifact import Artifact
@@ -24,7 +26,7 @@ from edge_agent.keeper import HeadKeeper, Serving
 from edge_agent.label_rules import check_label, check_new_label
 from edge_agent.ort import import_onnxruntime
 from edge_agent.results import AgentInfo, Correction, Prediction, Undo
-from edge_agent.runtime import Backbone
+from edge_agent.runtime import Backbone, Seen
 from edge_agent.settings import Settings, default_state
 
 __all__ = ["Correction", "EdgeAgent", "Prediction"]
@@ -142,6 +144,10 @@ class EdgeAgent:
         return Prediction(
             name, first.label, first.probability, ranked, sample_id, serving.generation, elapsed_ms, self.artifact.digest, seen, picture
         )
+
+    def run_backbone(self, images: NDArray[np.float32]) -> Seen:
+        """What the backbone sees in images `[N, 3, H, W]` that are the network's input already; for those who measure it."""
+        return self._backbone.run(images)
 
     def correct(
         self, picture: PictureSource | Prediction, label: str, *, new_label: bool = False, dry_run: bool = False, force: bool = False

@@ -10,7 +10,7 @@ from edge_agent.artifact import Artifact
 from edge_agent.manifest import Manifest
 from export import writer
 from export.assemble import assemble
-from export.dataset import Progress
+from export.dataset import Progress, Unreadable
 from export.fit import fit
 from export.plan import BuildPlan, prepare
 
@@ -22,13 +22,13 @@ class BuildReport:
     Attributes:
         output: the artifact's directory.
         manifest: its manifest.
-        unreadable: a line for each picture that could not be read.
+        unreadable: pictures that could not be read.
         elapsed_s: seconds.
     """
 
     output: Path
     manifest: Manifest
-    unreadable: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
     elapsed_s: float
 
 

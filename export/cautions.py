@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.dataset import Split
+from export.dataset import Split, Unreadable
 from export.measure import Measured
 from export.statistics import collapsed
 
@@ -24,7 +23,7 @@ def of_labels(absent: Sequence[str], total: int) -> list[str]:
     return [f"{len(absent)} of {total} labels have no pictures ({_some(absent)}): corrections towards them are not watched by the sentinel"]
 
 
-def of_pictures(split: Split, measured: Measured, labels: Sequence[str], unreadable: Sequence[str]) -> list[str]:
+def of_pictures(split: Split, measured: Measured, labels: Sequence[str], unreadable: Sequence[Unreadable]) -> list[str]:
     """Too few pictures, unreadable ones, contradictory ones."""
     found: list[str] = []
     count = len(measured.pictures)
@@ -40,7 +39,7 @@ def of_pictures(split: Split, measured: Measured, labels: Sequence[str], unreada
     if not split.held_out:
         found.append("some labels have one picture only: sentinel pictures serve as statistics too, so the guard sees too little leak")
     if unreadable:
-        found.append(f"{len(unreadable)} pictures could not be read ({_some([_short(line) for line in unreadable])})")
+        found.append(f"{len(unreadable)} pictures could not be read ({_some([picture.name for picture in unreadable])})")
     if split.contradicted:
         found.append(f"{split.contradicted} pictures lie in the folders of two labels: one of them is wrong")
     return found
@@ -66,9 +65,3 @@ def of_results(leak: NDArray[np.float32], accuracy: float, classes: int, random:
 def _some(names: Sequence[str]) -> str:
     more = ", …" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def _short(line: str) -> str:
-    """A message about a file, with the file's name in place of its path: the manifest must not carry the workstation's folders."""
-    path, _, rest = line.partition(" ")
-    return f"{Path(path.rstrip(':')).name} {rest}".strip()

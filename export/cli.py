@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 UNEXPECTED = 70
 MOST_PX = 8192
+MOST_NAMED = 10  # pictures that could not be read
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there.")
 
@@ -91,8 +92,8 @@ def build(
     plan = BuildPlan(model, weights, labels, data, output, overrides, spare_classes, limit, overwrite, seed)
     with progress_on_stderr() as progress:
         report = run_build(plan, progress)
-    for line in report.unreadable[:10]:
-        click.echo(f"not read: {line}", err=True)
+    for picture in report.unreadable[:MOST_NAMED]:
+        click.echo(f"not read: {picture}", err=True)
     show_build(report) if not as_json else click.echo(json.dumps(build_json(report), ensure_ascii=False))
 
 
@@ -126,9 +127,14 @@ def build_json(report: BuildReport) -> dict[str, object]:
     """The keys of `build --json`: the manifest's facts, and what stands around them."""
     from export.printing import artifact_bytes, memory_bytes
 
-    facts = dataclasses.asdict(report.manifest)
-    sizes = {"artifact_bytes": artifact_bytes(report.manifest), "device_memory_bytes": memory_bytes(report.manifest)}
-    return {"output": str(report.output), "elapsed_s": round(report.elapsed_s, 1), **sizes, "unreadable": list(report.unreadable), **facts}
+    return {
+        "output": str(report.output),
+        "elapsed_s": round(report.elapsed_s, 1),
+        "artifact_bytes": artifact_bytes(report.manifest),
+        "device_memory_bytes": memory_bytes(report.manifest),
+        "unreadable": [str(picture) for picture in report.unreadable],
+        **dataclasses.asdict(report.manifest),
+    }
 
 
 def verify_json(report: VerifyReport) -> dict[str, object]:

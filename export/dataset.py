@@ -50,6 +50,22 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A picture file that could not be read, and why."""
+
+    path: Path
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """Its folder and its name, printable: a manifest and a terminal may show it, and it says nothing of the workstation."""
+        return "".join(letter if letter.isprintable() else "?" for letter in f"{self.path.parent.name}/{self.path.name}")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {''.join(letter if letter.isprintable() else ' ' for letter in self.reason)}"
+
+
+@dataclass(frozen=True)
 class Split:
     """Which pictures the guard keeps and which the statistics rest on.
 
@@ -64,7 +80,7 @@ class Split:
     sentinel: tuple[Picture, ...]
     statistics: tuple[Picture, ...]
     held_out: bool
-    unreadable: tuple[Path, ...]
+    unreadable: tuple[Unreadable, ...]
     contradicted: int
 
 
@@ -115,14 +131,14 @@ def split(folders: Sequence[LabelFolder], labels: Sequence[str], limit: int, pro
     """
     index = {label: number for number, label in enumerate(labels)}
     classes: list[list[Picture]] = []
-    unreadable: list[Path] = []
+    unreadable: list[Unreadable] = []
     total, done = sum(len(folder.files) for folder in folders), 0
     for folder in folders:
         unique: dict[str, Picture] = {}
         for path in folder.files:
             digest = _digest(path)
-            if digest is None:
-                unreadable.append(path)
+            if isinstance(digest, Unreadable):
+                unreadable.append(digest)
             else:
                 unique.setdefault(digest, Picture(path, index[folder.name], digest))
             done += 1
@@ -144,7 +160,7 @@ def batch_size(spec: ImageSpec) -> int:
 
 def batches(
     pictures: Sequence[Picture], spec: ImageSpec, limits: ImageLimits, size: int
-) -> Iterator[tuple[list[Picture], NDArray[np.float32], list[str]]]:
+) -> Iterator[tuple[list[Picture], NDArray[np.float32], list[Unreadable]]]:
     """Decode pictures in order, on a few threads, one batch ahead of the caller.
 
     Args:
@@ -154,30 +170,29 @@ def batches(
         size: pictures per batch.
 
     Yields:
-        The pictures of the batch that could be decoded, their tensor float32 `[n, 3, H, W]` (n may be 0), and a line for each
-        that could not.
+        The pictures of the batch that could be decoded, their tensor float32 `[n, 3, H, W]` (n may be 0), and those that could not.
     """
     waiting = iter(pictures)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
 
-        def submit() -> list[tuple[Picture, Future[NDArray[np.float32] | str]]]:
+        def submit() -> list[tuple[Picture, Future[NDArray[np.float32] | Unreadable]]]:
             return [(picture, pool.submit(_decode, picture.path, spec, limits)) for picture in islice(waiting, size)]
 
         ahead = submit()
         while ahead:
             current, ahead = ahead, submit()
             results = [(picture, future.result()) for picture, future in current]
-            good = [(picture, result) for picture, result in results if not isinstance(result, str)]
-            bad = [result for _, result in results if isinstance(result, str)]
+            good = [(picture, result) for picture, result in results if not isinstance(result, Unreadable)]
+            bad = [result for _, result in results if isinstance(result, Unreadable)]
             tensor = np.stack([array for _, array in good]) if good else np.zeros((0, 3, *spec.crop_px), np.float32)
             yield [picture for picture, _ in good], tensor, bad
 
 
-def _decode(path: Path, spec: ImageSpec, limits: ImageLimits) -> NDArray[np.float32] | str:
+def _decode(path: Path, spec: ImageSpec, limits: ImageLimits) -> NDArray[np.float32] | Unreadable:
     try:
         return to_tensor(open_picture(path, limits), spec)
     except InputError as error:
-        return error.message
+        return Unreadable(path, error.message.removeprefix(str(path)).lstrip(": "))
 
 
 def _files(folder: Path) -> tuple[Path, ...]:
@@ -188,15 +203,15 @@ def _files(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def _digest(path: Path) -> str | None:
+def _digest(path: Path) -> str | Unreadable:
     try:
         with path.open("rb") as file:
             digest = hashlib.sha256()
             while block := file.read(1 << 20):
                 digest.update(block)
             return digest.hexdigest()
-    except OSError:
-        return None
+    except OSError as error:
+        return Unreadable(path, str(error.strerror))
 
 
 def _divide(classes: Sequence[Sequence[Picture]], limit: int) -> tuple[tuple[Picture, ...], tuple[Picture, ...], bool]:

@@ -9,7 +9,7 @@ import numpy as np
 from edge_agent.errors import InputError
 from export import dataset, statistics
 from export.backbone_graph import Backbone
-from export.dataset import Picture, Progress, Split
+from export.dataset import Picture, Progress, Split, Unreadable
 from export.measure import FloatArray, Measured, measure
 from export.plan import BuildPlan, Prepared
 from export.taps import Cut, Tapped, cut
@@ -25,7 +25,7 @@ class Fitted:
         split: which pictures serve as what.
         measured: the statistics pictures, before calibration.
         sentinel: the sentinel pictures that can be decoded.
-        unreadable: a line for each picture that cannot.
+        unreadable: pictures that cannot be read.
     """
 
     opened: Cut
@@ -33,7 +33,7 @@ class Fitted:
     split: Split
     measured: Measured
     sentinel: tuple[Picture, ...]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
 
     @property
     def features(self) -> FloatArray:
@@ -66,5 +66,5 @@ def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
     progress("context map", 0, 1)
     backbone = Backbone(network, temperature, statistics.context_map(measured.raw)).eval()
     progress("context map", 1, 1)
-    lines = dict.fromkeys((*(f"{path}: cannot be read" for path in split.unreadable), *held.unreadable, *measured.unreadable))
-    return Fitted(opened, backbone, split, measured, held.pictures, tuple(lines))
+    unreadable = dict.fromkeys((*split.unreadable, *held.unreadable, *measured.unreadable))
+    return Fitted(opened, backbone, split, measured, held.pictures, tuple(unreadable))

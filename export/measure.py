@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_agent.errors import InputError
 from edge_agent.image import ImageLimits
 from edge_agent.manifest import ImageSpec
-from export.dataset import Picture, Progress, batch_size, batches
+from export.dataset import Picture, Progress, Unreadable, batch_size, batches
 from export.taps import Tapped
 
 FloatArray = NDArray[np.float32]
@@ -27,14 +27,14 @@ class Measured:
         logits: `[n, C]`, not calibrated.
         raw: `[n, E]`: the features, then the taps.
         labels: `[n]`, index of the true label.
-        unreadable: a line for each picture that could not be decoded.
+        unreadable: the others.
     """
 
     pictures: tuple[Picture, ...]
     logits: FloatArray
     raw: FloatArray
     labels: NDArray[np.int64]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
 
 
 def measure(
@@ -57,7 +57,7 @@ def measure(
         InputError: no picture can be decoded, or the network gives NaN or Inf.
     """
     kept: list[Picture] = []
-    unreadable: list[str] = []
+    unreadable: list[Unreadable] = []
     logits: list[FloatArray] = []
     raw: list[FloatArray] = []
     for good, tensor, bad in batches(pictures, spec, limits, batch_size(spec)):

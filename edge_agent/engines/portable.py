@@ -58,7 +58,7 @@ class PortableEngine:
         """One step of plain SGD; see `HeadEngine.step`."""
         inputs = {
             "kernel": batch.kernel, "base_logits": batch.base_logits, "targets": batch.targets, "weights": batch.weights,
-            "learning_rate": np.float32(learning_rate), "coefficients": self._coefficients,
+            "learning_rate": np.array(learning_rate, np.float32), "coefficients": self._coefficients,
         }  # fmt: skip
         self._coefficients, logits = self._session.run(["next_coefficients", "next_logits"], inputs)
         return np.asarray(logits, np.float32)
