@@ -82,14 +82,14 @@ class EdgeAgent:
         Raises:
             ArtifactError: the artifact is missing, changed or foreign.
             RuntimeUnavailable: ONNX Runtime or the provider cannot be had.
-            StateError: the state belongs to another artifact or is damaged.
+            StateError: the state cannot be read or belongs to another artifact; a damaged correction is named when the head is needed.
         """
         settings = settings or Settings.load(None, os.environ, {})
         settings = replace(settings, provider=provider or settings.provider, engine=engine or settings.engine)
         opened = Artifact.open(artifact)
         folder = Path(state) if state is not None else default_state(os.environ, opened.digest)
         agent = cls(opened, folder, settings, lambda: datetime.now(timezone.utc))
-        agent._keeper.current()
+        agent._journal.stamp()
         return agent
 
     def close(self) -> None:
@@ -132,6 +132,7 @@ class EdgeAgent:
         if isinstance(source, (str, os.PathLike)):
             name = name or os.fspath(source)
             source = read_picture_file(source, self.settings.image_limits)
+        name = name and name.encode("utf-8", "replace").decode("utf-8")  # a file's name need not be text
         image = open_picture(source, self.settings.image_limits, name or "the picture")
         tensor = to_tensor(image, self.artifact.manifest.image)
         seen = self._backbone.run(tensor[None])
@@ -178,7 +179,7 @@ class EdgeAgent:
             check_label(label, serving.labels, self._spare(serving), new_label)
             is_right = rank(serving.head, serving.labels, seen.seen, 1)[0].label == label
             if dry_run or (is_right and not force):
-                return replace(only_answer(self._keeper, serving, seen, label, 0), elapsed_ms=_since(started))
+                return replace(only_answer(self._keeper, serving, seen, label, force), elapsed_ms=_since(started))
             with self._journal.writing() as writer:
                 serving = self._keeper.current()  # another process may have been first
                 check_label(label, serving.labels, self._spare(serving), new_label)
@@ -290,9 +291,9 @@ class EdgeAgent:
     def _take_back(self, numbers: tuple[int, ...], cause: str) -> Undo:
         with self._blas.limit(limits=1, user_api="blas"):
             with self._journal.writing() as writer:
+                writer.undo(numbers)  # first, so that a damaged one can be taken back: nothing below needs it then
                 serving = self._keeper.current()
                 evidence = tuple(e for e in self._keeper.evidence(serving) if e.id not in numbers)
-                writer.undo(numbers)
                 after = self._keeper.publish(writer, cause, evidence, serving.labels, self._keeper.solve(evidence, serving.labels))
             self._keeper.adopt(after)
         return Undo(numbers, after.generation, len(evidence), after.head.digest())

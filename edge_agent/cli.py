@@ -44,7 +44,11 @@ class Call:
         return Settings.load(self.settings_file, os.environ, self.flags)
 
     def agent(self) -> EdgeAgent:
-        """Open the agent that these options name."""
+        """Open the agent that these options name.
+
+        Raises:
+            UsageError: no artifact was named, and there is no default one here.
+        """
         from edge_agent.agent import EdgeAgent
 
         artifact = self.artifact or (DEFAULT_ARTIFACT if Path(DEFAULT_ARTIFACT).is_dir() else None)
@@ -103,10 +107,11 @@ def labels(context: click.Context, as_json: bool) -> None:
 @labels.command("add")
 @click.argument("name")
 @json_option
-@click.pass_obj
-def labels_add(call: Call, name: str, as_json: bool) -> None:
+@click.pass_context
+def labels_add(context: click.Context, name: str, as_json: bool) -> None:
     """Add a class; it wins no picture until `correct` teaches it one."""
-    spare = call.agent().add_label(name)
+    as_json = as_json or (context.parent is not None and context.parent.params["as_json"])
+    spare = context.obj.agent().add_label(name)
     click.echo(_line({"label": name, "spare_classes": spare}) if as_json else f"added {name}; {spare} spare classes are left")
 
 

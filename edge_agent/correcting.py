@@ -118,23 +118,23 @@ def record(keeper: HeadKeeper, writer: Writer, serving: Serving, candidate: Cand
     return after, entry
 
 
-def only_answer(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str, elapsed_ms: float) -> Correction:
-    """The answer where nothing is written: a picture that is right already, or a dry run.
+def only_answer(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str, force: bool) -> Correction:
+    """The answer where nothing is written: a picture that is right already, or a dry run; the caller knows the time.
 
     Raises:
         StateError: the active corrections cannot be read.
         RuntimeUnavailable: the engine cannot be had.
     """
     was = rank(serving.head, serving.labels, seen.seen, 1)[0]
-    if was.label == label:
+    if was.label == label and not force:
         sentinel = keeper.guard.judge(serving.right, serving.head).sentinel
         reason = "it is right already; nothing was changed (--force remembers it as evidence)"
-        return Correction(None, seen.image, label, "already_correct", reason, was, was, 0, sentinel, serving.generation, elapsed_ms)
+        return Correction(None, seen.image, label, "already_correct", reason, was, was, 0, sentinel, serving.generation, 0)
     newest = max((e.id for e in keeper.evidence(serving)), default=0)
-    found = consider(keeper, serving, seen, label, newest + 1, False)
+    found = consider(keeper, serving, seen, label, newest + 1, force)
     return Correction(
         None, seen.image, label, found.verdict, f"dry run, nothing was changed: {found.reason}", was, found.now,
-        found.solution.steps, found.sentinel, serving.generation, elapsed_ms,
+        found.solution.steps, found.sentinel, serving.generation, 0,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from edge_agent.errors import StateError
+from edge_agent.errors import InputError, StateError
 from edge_agent.guard import SentinelReport
 from edge_agent.head import AddedClasses, Head
 from edge_agent.journal_file import open_for_reading, open_for_writing, translated_errors
@@ -101,20 +101,21 @@ class Journal:
         self.folder, self._digest, self._settings, self._now = folder, artifact_digest, settings, now
         self._connection: sqlite3.Connection | None = None
         self._writable = False
-        self._lock = threading.RLock()
+        self._openings = 0
+        self.lock = threading.RLock()  # the keeper takes it too: with one lock there is no wrong order
 
     def close(self) -> None:
         """Close the file; the journal opens it again when it is used again."""
-        with self._lock:
+        with self.lock:
             if self._connection is not None:
                 self._connection.close()
-            self._connection, self._writable = None, False
+            self._connection, self._writable, self._openings = None, False, self._openings + 1
 
-    def stamp(self) -> int | None:
-        """A number that changes when another process has committed; None where there is no state yet."""
-        with self._lock, translated_errors(self.folder):
+    def stamp(self) -> tuple[int, int] | None:
+        """Changes when another process has committed; None where there is no state yet. SQLite counts for one connection alone."""
+        with self.lock, translated_errors(self.folder):
             connection = self._reading()
-            return None if connection is None else int(connection.execute("PRAGMA data_version").fetchone()[0])
+            return None if connection is None else (self._openings, int(connection.execute("PRAGMA data_version").fetchone()[0]))
 
     def generation(self) -> Generation:
         """The newest generation; a damaged one is reported as one without a head.
@@ -122,7 +123,7 @@ class Journal:
         Raises:
             StateError: the state belongs to another artifact, or is damaged.
         """
-        with self._lock, translated_errors(self.folder):
+        with self.lock, translated_errors(self.folder):
             connection = self._reading()
             if connection is None:
                 return Generation(0, None)
@@ -135,7 +136,7 @@ class Journal:
 
     def added_labels(self) -> tuple[str, ...]:
         """The labels added on the device, in the order of their columns."""
-        with self._lock, translated_errors(self.folder):
+        with self.lock, translated_errors(self.folder):
             connection = self._reading()
             rows = connection.execute("SELECT name FROM labels ORDER BY place").fetchall() if connection else []
             return tuple(name for (name,) in rows)
@@ -146,7 +147,7 @@ class Journal:
         Raises:
             StateError: what the backbone saw for one of them is damaged; it names the correction.
         """
-        with self._lock, translated_errors(self.folder):
+        with self.lock, translated_errors(self.folder):
             connection = self._reading()
             query = "SELECT id, label, seen, seen_sha256 FROM corrections WHERE active ORDER BY id"
             rows = connection.execute(query).fetchall() if connection else []
@@ -154,7 +155,7 @@ class Journal:
 
     def history(self) -> list[Entry]:
         """Every correction, the first one first."""
-        with self._lock, translated_errors(self.folder):
+        with self.lock, translated_errors(self.folder):
             connection = self._reading()
             query = f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM corrections ORDER BY id"
             return [_entry(row) for row in connection.execute(query)] if connection else []
@@ -167,7 +168,7 @@ class Journal:
             StateError: the state cannot be written, or belongs to another artifact.
             StateBusyError: another process holds it for longer than `wait_ms`.
         """
-        with self._lock, translated_errors(self.folder):
+        with self.lock, translated_errors(self.folder):
             connection = self._for_writing()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -257,9 +258,14 @@ class Writer:
         return number
 
     def undo(self, numbers: Sequence[int]) -> None:
-        """Take corrections back: they stay in the history, and leave the active set."""
+        """Take corrections back: they stay in the history, and leave the active set.
+
+        Raises:
+            InputError: one of them is not active: another process was first.
+        """
         rows = [(self.moment, number) for number in numbers]
-        self._connection.executemany("UPDATE corrections SET active=0, undone_at=? WHERE id=?", rows)
+        if self._connection.executemany("UPDATE corrections SET active=0, undone_at=? WHERE id=? AND active", rows).rowcount != len(rows):
+            raise InputError("another process took a correction back at the same moment", "see edge-agent history, and try again")
 
     def add_label(self, name: str) -> None:
         """Add a class behind the ones that are there."""

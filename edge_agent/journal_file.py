@@ -61,6 +61,7 @@ def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
         is_new = not path.exists()
         connection = sqlite3.connect(path, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
         try:
+            _version(connection, folder)  # somebody else's file is refused before its journal mode is touched
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -75,10 +76,10 @@ def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
 
 
 def open_for_reading(folder: Path, wait_ms: int) -> sqlite3.Connection | None:
-    """Open the journal without writing anything, also on a read-only disk.
+    """Open the journal without writing anything, also on a read-only disk; one of an older version is brought up to date.
 
     Returns:
-        A connection, or None where there is no journal yet.
+        A connection, or None where there is no journal yet, or one whose creation was cut short: the first write finishes it.
 
     Raises:
         StateError: the file is not ours, damaged, of a newer version or not readable.
@@ -87,27 +88,22 @@ def open_for_reading(folder: Path, wait_ms: int) -> sqlite3.Connection | None:
     with translated_errors(folder):
         if not path.exists():
             return None
-        location = urllib.parse.quote(str(path.absolute()))
-        try:
-            return _checked(f"file:{location}?mode=ro", wait_ms, folder)
-        except sqlite3.OperationalError:
-            pass  # a WAL needs its -shm file beside it, which a read-only disk cannot give
-        log = Path(f"{path}-wal")
-        if not log.exists() or not log.stat().st_size:
-            return _checked(f"file:{location}?immutable=1", wait_ms, folder)
-        with tempfile.TemporaryDirectory() as copy:
-            for source in (path, log):
-                shutil.copy(source, copy)
-            connection = _checked(f"file:{urllib.parse.quote(copy)}/{FILE_NAME}", wait_ms, folder)
-            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            connection.backup(memory)
-            connection.close()
-            return memory
+        connection = _opened(path, wait_ms, folder)
+        version = _version(connection, folder)
+        if version == len(MIGRATIONS):
+            return connection
+        connection.close()
+        return open_for_writing(folder, wait_ms) if version else None
 
 
 @contextlib.contextmanager
 def translated_errors(folder: Path) -> Iterator[None]:
-    """Turn SQLite's and the system's exceptions into `StateError`."""
+    """Turn SQLite's and the system's exceptions into ours.
+
+    Raises:
+        StateError: the state cannot be used; the message says what SQLite or the system said.
+        StateBusyError: another process holds it for longer than the wait.
+    """
     try:
         yield
     except sqlite3.Error as error:
@@ -129,14 +125,30 @@ def unwritable(folder: Path, reason: str) -> StateError:
     return StateError(f"the state {folder} cannot be written: {reason}", "predictions go on; give --state a directory that can be written")
 
 
+def _opened(path: Path, wait_ms: int, folder: Path) -> sqlite3.Connection:
+    """A connection that writes nothing."""
+    location = urllib.parse.quote(str(path.absolute()))
+    try:
+        return _checked(f"file:{location}?mode=ro", wait_ms, folder)
+    except sqlite3.OperationalError:
+        pass  # a WAL needs its -shm file beside it, which a read-only disk cannot give
+    log = Path(f"{path}-wal")
+    if not log.exists() or not log.stat().st_size:
+        return _checked(f"file:{location}?immutable=1", wait_ms, folder)
+    with tempfile.TemporaryDirectory() as copy:
+        for source in (path, log):
+            shutil.copy(source, copy)
+        connection = _checked(f"file:{urllib.parse.quote(copy)}/{FILE_NAME}", wait_ms, folder)
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        connection.backup(memory)
+        connection.close()
+        return memory
+
+
 def _checked(location: str, wait_ms: int, folder: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(location, uri=True, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
     try:
-        version = _version(connection, folder)
-        if version == 0:
-            raise StateError(f"the state {folder} holds an unfinished journal", "correct once more, or give another --state")
-        if version < len(MIGRATIONS):
-            raise StateError(f"the state {folder} is of an older version", "run a command that writes, such as labels add, once")
+        _version(connection, folder)
         return connection
     except BaseException:
         connection.close()

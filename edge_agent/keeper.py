@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class Serving:
     generation: int
     labels: tuple[str, ...]
     right: NDArray[np.bool_]
-    stamp: int | None
+    stamp: tuple[int, int] | None
     evidence: tuple[Evidence, ...] | None
 
 
@@ -47,7 +46,7 @@ class HeadKeeper:
         """Bind the parts; the engine starts with the first solve, and lives as long as the keeper."""
         self._artifact, self._settings, self._journal = artifact, settings, journal
         self.guard = Guard(artifact, settings)
-        self._lock = threading.RLock()
+        self._lock = journal.lock
         self._learner: Learner | None = None
         self._engine = ("", "")
         self._serving: Serving | None = None

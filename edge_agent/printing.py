@@ -45,7 +45,7 @@ def show_history(entries: Sequence[Entry]) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for title in ("id", "time", "picture", "was", "label", "verdict", "sentinel", ""):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title in ("id", "time", "verdict"))
     for entry in entries:
         colour = COLOURS[entry.verdict]
         state = "" if entry.active else "undone" if entry.undone_at else "not learned"
@@ -53,7 +53,7 @@ def show_history(entries: Sequence[Entry]) -> None:
         verdict = f"[{colour}]{entry.verdict.replace('_', ' ')}{' (forced)' if entry.forced else ''}[/{colour}]"
         texts = [escape(text) for text in (entry.image or "-", entry.was_label, entry.label)]
         table.add_row(str(entry.id), entry.made_at[:19], *texts, verdict, sentinel, state)
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def _ranked(ranked: Ranked) -> str:
@@ -66,4 +66,4 @@ def _sentinel(report: SentinelReport) -> str:
 
 
 def _print(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(text)
+    Console(highlight=False, soft_wrap=True, emoji=False).print(text)

@@ -58,7 +58,7 @@ class Correction:
         was: the prediction before.
         now: the prediction of the head that serves from now on; of the candidate in a dry run.
         steps: gradient steps taken.
-        sentinel: what the guard measured; None when nothing was learned.
+        sentinel: what the guard measured.
         generation: number of the head that serves from now on.
         elapsed_ms: time from the call to the acknowledgement, the commit to disk included.
     """

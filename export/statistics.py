@@ -62,9 +62,7 @@ def temperature(logits: FloatArray, labels: IndexArray) -> float:
         The divisor, 0.3 to 20.
     """
     grid = np.exp(np.linspace(*TEMPERATURE_EXPONENTS))
-    rows = np.arange(len(labels))
-    losses = [-np.log(_softmax(logits / t)[rows, labels] + 1e-12).mean() for t in grid]
-    return float(grid[int(np.argmin(losses))])
+    return float(grid[int(np.argmin([_loss(logits.astype(np.float64) / divisor, labels) for divisor in grid]))])
 
 
 def context_map(raw: FloatArray, most: int = MOST_DIRECTIONS, shrinkage: float = SHRINKAGE) -> ContextMap:
@@ -168,7 +166,7 @@ def _strongest(scaled: DoubleArray, most: int) -> tuple[DoubleArray, DoubleArray
     return values, vectors * signs
 
 
-def _softmax(logits: FloatArray) -> FloatArray:
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: FloatArray = shifted / shifted.sum(axis=-1, keepdims=True)
-    return result
+def _loss(logits: DoubleArray, labels: IndexArray) -> float:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    own = shifted[np.arange(len(labels)), labels]
+    return float((np.log(np.exp(shifted).sum(axis=1)) - own).mean())

@@ -135,7 +135,7 @@ def cut(module: nn.Module, height: int, width: int) -> Cut:
     features = _tap(entering, shapes, larger) or _features(entering, shapes, last.width)
     linear = isinstance(graph.get_submodule(last.name), nn.Linear) and not features.axes and _is_output(last.node)
     candidates = [tap for node in _narrow_nodes(graph, shapes, last.node) if (tap := _tap(node, shapes, larger)) is not None]
-    taps = _choose(candidates, shapes, height, features)
+    taps = _choose(candidates, (larger, height + PROBE_GROWTH_PX[0]) if larger else (shapes, height), features)
     return Cut(graph, last.name, "linear" if linear else "other", features, taps)
 
 
@@ -261,7 +261,12 @@ def _is_output(node: fx.Node) -> bool:
     return all(user.op == "output" for user in node.users)
 
 
-def _choose(candidates: list[Tap], shapes: Mapping[str, tuple[int, ...]], height: int, features: Tap) -> tuple[Tap, ...]:
+def _choose(candidates: list[Tap], sizes: tuple[Mapping[str, tuple[int, ...]], int], features: Tap) -> tuple[Tap, ...]:
+    """The last candidate of each stage but the final one; where there are no stages, a few evenly spaced ones.
+
+    Stages are told by the sizes on the larger picture where there is one: on a tiny one the last of them are a pixel each.
+    """
+    shapes, height = sizes
     maps = [tap for tap in candidates if len(tap.axes) == 2 and tap.name != features.name]
     stages: dict[int, Tap] = {}
     for tap in maps:

@@ -172,7 +172,8 @@ class TestNewClass:
     def test_rows_that_are_the_means_have_the_scale_one(self) -> None:
         features = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)
         labels = np.repeat(np.arange(3), 4)
-        found = new_class(np.eye(3, dtype=np.float32), np.full(3, 2, np.float32), features, labels, np.eye(3, dtype=np.float32), np.arange(3))
+        rows = np.eye(3, dtype=np.float32)
+        found = new_class(rows, np.full(3, 2, np.float32), features, labels, rows, np.arange(3))
         assert found.scale == pytest.approx(1)
         assert found.within == 0 and found.bias == 2
         assert found.spread == pytest.approx(2 / 3)
@@ -187,5 +188,6 @@ class TestNewClass:
 
     def test_head_of_zeros(self) -> None:
         features, labels = clusters(60, 8, 3)
-        found = new_class(np.zeros((3, 8), np.float32), np.zeros(3, np.float32), features, labels, np.zeros((4, 3), np.float32), np.arange(4) % 3)
+        weight, bias, logits = np.zeros((3, 8), np.float32), np.zeros(3, np.float32), np.zeros((4, 3), np.float32)
+        found = new_class(weight, bias, features, labels, logits, np.arange(4) % 3)
         assert found.scale == 0 and found.own_logit == 0
