@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from measures import Scene, beside_a_pass, scenes, single, stacked, stream
+from measures import Scene, beside_a_pass, scenes, seen_in, single, stream
 from photos import Photo, opened, photos_in
 from rich.console import Console
 from rich.progress import Progress
@@ -26,14 +26,14 @@ SINGLE = ("right after %", "least p", "re-shots before %", "re-shots right %", "
 STREAMED = ("clean before %", "clean after %", "field before %", "field after %", "edits kept %", "correction ms")
 
 
-def rules_for(agent: EdgeAgent, fitting: list[Photo]) -> dict[str, Callable[[], Rule]]:
+def rules_for(agent: EdgeAgent, fitting: list[Photo], views: int) -> dict[str, Callable[[], Rule]]:
     """This product, and the rivals where the artifact has its last layer."""
-    rules: dict[str, Callable[[], Rule]] = {"edge-agent": lambda: Product(agent)}
+    rules: dict[str, Callable[[], Rule]] = {"edge-agent": lambda: Product(agent, views)}
     if "last_layer.safetensors" not in agent.artifact.manifest.files:
         return rules
     layer = load(agent.artifact.read("last_layer.safetensors"))
     places = {label: place for place, label in enumerate(agent.labels)}
-    features = stacked([agent.predict(photo.path) for photo in fitting]).features
+    features = seen_in([agent.predict(photo.path) for photo in fitting]).features
     start = Start(layer["weight"], layer["bias"], features, np.array([places[photo.label] for photo in fitting]))
     return rules | {
         "AdamW × 20": lambda: Adam(start, 20), "AdamW until p > .5": lambda: Adam(start, 1000, 0.5), "SGD until p > .5": lambda: Sgd(start),
@@ -41,7 +41,7 @@ def rules_for(agent: EdgeAgent, fitting: list[Photo]) -> dict[str, Callable[[], 
     }  # fmt: skip
 
 
-def measured(agent: EdgeAgent, folder: Path, seeds: int, count: int, others: int, length: int, rivals: bool) -> Results:
+def measured(agent: EdgeAgent, folder: Path, seeds: int, count: int, others: int, length: int, rivals: bool, views: int) -> Results:
     """Every rule on every scene for every seed."""
     results: Results = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -49,7 +49,7 @@ def measured(agent: EdgeAgent, folder: Path, seeds: int, count: int, others: int
         for seed in range(seeds):
             photos = photos_in(folder, seed, 1_000_000)
             judged, fitting, pool = photos[:others], photos[others : others + 1000], photos[others + 1000 :]
-            rules = rules_for(agent, fitting) if rivals else {"edge-agent": lambda: Product(agent)}
+            rules = rules_for(agent, fitting, views) if rivals else {"edge-agent": lambda: Product(agent, views)}
             for scene in scenes(agent, pool, judged, seed):
                 for name, make in rules.items():
                     progress.update(task, description=f"seed {seed}, {scene.name}, {name}")
@@ -123,17 +123,27 @@ def speed(agent: EdgeAgent, reference: Path, folder: Path) -> dict[str, float]:
 @click.option("--count", default=50, show_default=True, help="Single corrections for each seed and scene.")
 @click.option("--others", default=2000, show_default=True, help="Photos that are never corrected.")
 @click.option("--length", default=200, show_default=True, help="Corrections in a stream.")
+@click.option("--views", default=0, show_default=True, help="Views remembered with each correction.")
 @click.option("--rivals/--no-rivals", default=True, show_default=True)
 @click.option("--reference", type=click.Path(exists=True, path_type=Path), help="An artifact whose backbone pass is timed beside.")
 @click.option("--output", type=click.Path(path_type=Path), default=ROOT / "out/learning", show_default=False, help="For JSON and plot.")
 def main(
-    artifact: Path, photos: Path, seeds: int, count: int, others: int, length: int, rivals: bool, reference: Path | None, output: Path
+    artifact: Path,
+    photos: Path,
+    seeds: int,
+    count: int,
+    others: int,
+    length: int,
+    views: int,
+    rivals: bool,
+    reference: Path | None,
+    output: Path,
 ) -> None:
     """Measure, print the tables, and write results.json and plot.png."""
     started = time.monotonic()
     with opened(photos) as folder:
         agent = EdgeAgent.open(artifact, state=output / "no-state")
-        results = measured(agent, folder, seeds, count, others, length, rivals)
+        results = measured(agent, folder, seeds, count, others, length, rivals, views)
         timing = speed(agent, reference, folder) if reference else {}
     for scene in ("clean", "field"):
         show(results, f"single/{scene}", SINGLE, f"one correction, {scene} photos ({count} mistakes × {seeds} seeds, {others} others)")

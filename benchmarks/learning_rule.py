@@ -7,7 +7,9 @@ graphs are written for the shape at hand, and every step is taken by ONNX Runtim
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import shutil
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -47,8 +49,9 @@ SPARE = 16
 
 @lru_cache(maxsize=8)
 def head_files(classes: int, capacity: int) -> tuple[Path, dict[str, FileEntry]]:
-    """The training graph of a head of this shape, written once for each process."""
+    """The training graph of a head of this shape, written once for each process and removed at its end."""
     folder = Path(tempfile.mkdtemp(prefix="learning-rule-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_training(HeadModule(classes + SPARE, capacity), folder / "training")
     contents = {f"training/{path.name}": path.read_bytes() for path in (folder / "training").iterdir()}
     return folder, {name: FileEntry(len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
@@ -81,7 +84,7 @@ def artifact_for(
 class FeatureAgent:
     """Corrections on feature rows, through the product's learner, guard and engine."""
 
-    def __init__(self, art: dict[str, Any], settings: Settings) -> None:
+    def __init__(self, art: dict[str, Any], settings: Settings, use_views: bool) -> None:
         """Fit the statistics as `edge-export build` does, on arrays instead of pictures."""
         weight, bias = art["W"].astype(np.float32), art["b"].astype(np.float32)
         self.width, classes = weight.shape[1], len(weight)
@@ -89,6 +92,7 @@ class FeatureAgent:
         if len(held) > 500:
             chosen = np.random.default_rng(0).permutation(len(held))[:500]
             held, labels = held[chosen], labels[chosen]
+        self.use_views = use_views
         self.temperature = statistics.temperature(held[:, : self.width] @ weight.T + bias, labels)
         self.weight, self.bias = weight / np.float32(self.temperature), bias / np.float32(self.temperature)
         self.map = statistics.context_map(art["Xtr"].astype(np.float32))
@@ -124,10 +128,10 @@ class FeatureAgent:
     def correct(self, row: FloatArray, label: int, views: FloatArray | None = None) -> bool:
         """Teach one row; False when the guard refuses."""
         with self.blas.limit(limits=1, user_api="blas"):
-            rows = row[None] if views is None else np.concatenate([row[None], views])
+            rows = row[None] if views is None or not self.use_views else np.concatenate([row[None], views])
             evidence = [*self.evidence, Evidence(len(self.evidence) + 1, int(label), self.seen(rows))]
             candidate = self.learner.solve(evidence, self.added)
-            judgement = self.guard.judge(self.right, candidate.head)
+            judgement = self.guard.judge(self.right, candidate.head, int(label) >= self.classes)
             if not judgement.accepted:
                 self.stats["guard"] += 1
                 self.stats["rej"] += 1
@@ -142,6 +146,6 @@ class FeatureAgent:
         return self.classes + self.added - 1
 
 
-def make(art: dict[str, Any], **options: Any) -> FeatureAgent:
-    """The entry point of the feature benchmarks; options are settings."""
-    return FeatureAgent(art, Settings(**options))
+def make(art: dict[str, Any], use_views: bool = False, **options: Any) -> FeatureAgent:
+    """The entry point of the feature benchmarks: views are left alone unless asked for; other options are settings."""
+    return FeatureAgent(art, Settings(**options), use_views)

@@ -5,6 +5,7 @@ Each follows one question of a user: is the picture right afterwards, are its re
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from rules import Product, Rule
 
 from edge_agent import EdgeAgent, Prediction
 from edge_agent.head import softmax
-from edge_agent.runtime import Seen
+from edge_agent.runtime import Seen, stacked
 
 STREAM = 200
 
@@ -45,10 +46,16 @@ class Scene:
     field_labels: NDArray[np.int64]
 
 
-def stacked(predictions: Sequence[Prediction]) -> Seen:
+def seen_in(predictions: Sequence[Prediction]) -> Seen:
     """Many pictures as one batch of what the backbone saw."""
-    parts = [p.seen for p in predictions]
-    return Seen(*(np.concatenate([getattr(s, name) for s in parts]) for name in ("logits", "features", "context")))
+    return stacked([prediction.seen for prediction in predictions])
+
+
+def png(image: Image.Image) -> bytes:
+    """The image as a file, without loss: a prediction of a file can have views."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def scenes(agent: EdgeAgent, pool: Sequence[Photo], others: Sequence[Photo], seed: int) -> list[Scene]:
@@ -57,11 +64,11 @@ def scenes(agent: EdgeAgent, pool: Sequence[Photo], others: Sequence[Photo], see
     places = {label: place for place, label in enumerate(agent.labels)}
     clean = [photo.image() for photo in pool]
     images = {"clean": clean, "field": [in_the_field(image, rng) for image in clean]}
-    judged = stacked([agent.predict(photo.image()) for photo in others])
-    field = stacked([agent.predict(in_the_field(photo.image(), rng)) for photo in others])
+    judged = seen_in([agent.predict(photo.image()) for photo in others])
+    field = seen_in([agent.predict(in_the_field(photo.image(), rng)) for photo in others])
     pool_labels, labels = (np.array([places[photo.label] for photo in group]) for group in (pool, others))
     return [
-        Scene(name, [agent.predict(image) for image in group], pool_labels, group, judged, labels, field, labels)
+        Scene(name, [agent.predict(png(image)) for image in group], pool_labels, group, judged, labels, field, labels)
         for name, group in images.items()
     ]
 
@@ -81,7 +88,7 @@ def single(agent: EdgeAgent, scene: Scene, make: Callable[[], Rule], seed: int, 
     rows = []
     for i in wrong:
         rule, label = make(), int(labels[i])
-        views = stacked([agent.predict(reshot(scene.images[i], rng)) for _ in range(RESHOTS)])
+        views = seen_in([agent.predict(reshot(scene.images[i], rng)) for _ in range(RESHOTS)])
         started = time.perf_counter()
         rule.correct(scene.pool[i], label)
         elapsed_ms = (time.perf_counter() - started) * 1e3
@@ -135,7 +142,7 @@ def stream(scene: Scene, make: Callable[[], Rule], seed: int, length: int = STRE
         taught.append(int(i))
         if len(taught) == length:
             break
-    kept = accuracy(rule, stacked([scene.pool[i] for i in taught]), scene.pool_labels[taught])
+    kept = accuracy(rule, seen_in([scene.pool[i] for i in taught]), scene.pool_labels[taught])
     return {
         **start, "clean after %": accuracy(rule, scene.others, scene.other_labels),
         "field after %": accuracy(rule, scene.field, scene.field_labels), "edits kept %": kept, "corrections": len(taught),

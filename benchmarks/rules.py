@@ -52,15 +52,16 @@ class Rule(Protocol):
 class Product:
     """edge-agent itself: `EdgeAgent.correct` with its journal in a temporary folder."""
 
-    def __init__(self, agent: EdgeAgent) -> None:
+    def __init__(self, agent: EdgeAgent, views: int = 0) -> None:
         """A fresh state for an artifact that is open already."""
+        self._views = views
         self._state = tempfile.TemporaryDirectory()
         self.agent = EdgeAgent.open(agent.artifact.path, state=self._state.name, settings=replace(agent.settings, keep_pictures=False))
         self.refused = 0
 
     def correct(self, seen: Prediction, label: int) -> None:
         """One correction, as the command makes it."""
-        done = self.agent.correct(seen, self.agent.labels[label], force=seen.label == self.agent.labels[label])
+        done = self.agent.correct(seen, self.agent.labels[label], views=self._views, force=seen.label == self.agent.labels[label])
         self.refused += done.verdict == "refused"
 
     def logits(self, seen: Seen) -> FloatArray:
@@ -161,26 +162,26 @@ class Slda(NearestMean):
     def __init__(self, start: Start) -> None:
         """Means and covariance of the photos given."""
         super().__init__(start)
-        centred = start.features - self.means[start.labels]
+        centred = (start.features - self.means[start.labels]).astype(np.float64)
         self._seen = len(centred)
-        self._covariance = centred.T.astype(np.float64) @ centred / self._seen
-        self._precision: NDArray[np.float64] | None = None
+        covariance = (1 - 1e-4) * centred.T @ centred / self._seen + 1e-4 * np.eye(centred.shape[1])
+        self._precision = np.linalg.inv(covariance)
+        self._rows = self.means @ self._precision
 
     def correct(self, seen: Prediction, label: int) -> None:
-        """Update covariance, then mean."""
+        """Update covariance, then mean; the inverse by Sherman and Morrison's formula, the shrinkage left as it was."""
         offset = (seen.seen.features[0] - self.means[label]).astype(np.float64)
-        self._covariance = (self._seen * self._covariance + np.outer(offset, offset) * self._seen / (self._seen + 1)) / (self._seen + 1)
+        old, new = self._seen / (self._seen + 1), (1 - 1e-4) * self._seen / (self._seen + 1) ** 2
+        precision = self._precision / old
+        reached = precision @ offset
+        self._precision = precision - np.outer(reached, reached) * new / (1 + new * (offset @ reached))
         self._seen += 1
-        self._precision = None
         super().correct(seen, label)
+        self._rows = self.means @ self._precision
 
     def logits(self, seen: Seen) -> FloatArray:
         """Linear discriminants."""
-        if self._precision is None:
-            identity = np.eye(len(self._covariance))
-            self._precision = np.linalg.inv((1 - 1e-4) * self._covariance + 1e-4 * identity)
-        rows = self.means @ self._precision
-        return np.asarray(seen.features @ rows.T - 0.5 * (rows * self.means).sum(1), np.float32)
+        return np.asarray(seen.features @ self._rows.T - 0.5 * (self._rows * self.means).sum(1), np.float32)
 
 
 class PartialFit(Linear):

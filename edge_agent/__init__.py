@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         StateError,
         UsageError,
     )
+    from edge_agent.health import HealthReport
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "Correction",
     "EdgeAgent",
     "EdgeAgentError",
+    "HealthReport",
     "InputError",
     "LabelError",
     "Prediction",
@@ -49,8 +51,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name from the module that defines it (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'edge_agent' has no attribute {name!r}")
-    module = "edge_agent.errors" if name.endswith(("Error", "Unavailable")) else "edge_agent.agent"
-    return getattr(importlib.import_module(module), name)
+    module = "errors" if name.endswith(("Error", "Unavailable")) else "health" if name == "HealthReport" else "agent"
+    return getattr(importlib.import_module(f"edge_agent.{module}"), name)
 
 
 def __dir__() -> list[str]:

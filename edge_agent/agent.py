@@ -15,19 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from edge_agent.advising import Advice, advise
 from edge_agent.artifact import Artifact
 from edge_agent.corrected_onnx import write_corrected_onnx
 from edge_agent.correcting import acknowledged, consider, only_answer, rank, record
 from edge_agent.errors import InputError, UsageError
 from edge_agent.head import Head
+from edge_agent.health import HealthReport, Running, examine
+from edge_agent.health_settings import HealthSettings
 from edge_agent.image import PictureSource, open_picture, read_picture_file, to_tensor
 from edge_agent.journal import Entry, Journal
 from edge_agent.keeper import HeadKeeper, Serving
-from edge_agent.label_rules import check_label, check_new_label
+from edge_agent.label_rules import check_label
+from edge_agent.labelling import add_label, remove_label
 from edge_agent.ort import import_onnxruntime
 from edge_agent.results import AgentInfo, Correction, Prediction, Undo
-from edge_agent.runtime import Backbone, Seen
+from edge_agent.runtime import Backbone, Seen, stacked
 from edge_agent.settings import Settings, default_state
+from edge_agent.views import check_views, views_of
 
 __all__ = ["Correction", "EdgeAgent", "Prediction"]
 
@@ -54,7 +59,7 @@ class EdgeAgent:
         self._blas = ThreadpoolController()
         self._backbone = Backbone.open(artifact, settings.provider, settings.threads)
         self._journal = Journal(state, artifact.digest, settings, now)
-        self._keeper = HeadKeeper(artifact, settings, self._journal)
+        self._keeper = HeadKeeper(artifact, settings, self._journal, self._backbone.provider)
         self._lock = threading.RLock()
 
     @classmethod
@@ -133,25 +138,29 @@ class EdgeAgent:
             name = name or os.fspath(source)
             source = read_picture_file(source, self.settings.image_limits)
         name = name and name.encode("utf-8", "replace").decode("utf-8")  # a file's name need not be text
-        image = open_picture(source, self.settings.image_limits, name or "the picture")
-        tensor = to_tensor(image, self.artifact.manifest.image)
+        tensor = to_tensor(open_picture(source, self.settings.image_limits, name or "the picture"), self.artifact.manifest.image)
         seen = self._backbone.run(tensor[None])
         serving = self._keeper.current()
         with self._blas.limit(limits=1, user_api="blas"):
             ranked = rank(serving.head, serving.labels, seen, top)
         sample_id = hashlib.sha256(tensor.tobytes()).hexdigest()[:16]
         picture = source if isinstance(source, bytes) else None
-        first, elapsed_ms = ranked[0], _since(started)
-        return Prediction(
-            name, first.label, first.probability, ranked, sample_id, serving.generation, elapsed_ms, self.artifact.digest, seen, picture
-        )
+        facts = (sample_id, serving.generation, _since(started), self.artifact.digest, seen, picture)
+        return Prediction(name, ranked[0].label, ranked[0].probability, ranked, *facts)
 
     def run_backbone(self, images: NDArray[np.float32]) -> Seen:
         """What the backbone sees in images `[N, 3, H, W]` that are the network's input already; for those who measure it."""
         return self._backbone.run(images)
 
     def correct(
-        self, picture: PictureSource | Prediction, label: str, *, new_label: bool = False, dry_run: bool = False, force: bool = False
+        self,
+        picture: PictureSource | Prediction,
+        label: str,
+        *,
+        new_label: bool = False,
+        views: int | None = None,
+        dry_run: bool = False,
+        force: bool = False,
     ) -> Correction:
         """Learn the right label of one picture, if that does no harm.
 
@@ -159,6 +168,8 @@ class EdgeAgent:
             picture: what `predict` takes, or a `Prediction` of this artifact: then the backbone does not run again.
             label: the right label.
             new_label: whether a label that does not exist is added.
+            views: re-shots to remember with it, 0 to 8, each for a pass through the backbone; by default what the settings say, and none
+                with a `Prediction`.
             dry_run: whether to say what would happen and change nothing.
             force: whether to remember a picture that is right already, and to accept what the guard refuses; it is recorded.
 
@@ -167,6 +178,7 @@ class EdgeAgent:
 
         Raises:
             InputError: the picture cannot be used, or the prediction is of another artifact.
+            UsageError: `views` is outside 0…8.
             LabelError: the label is unknown (the message names near ones), empty, or no spare class is left for it.
             StateError: the state cannot be written; the head in use stays.
         """
@@ -174,10 +186,15 @@ class EdgeAgent:
         seen = picture if isinstance(picture, Prediction) else self.predict(picture)
         if seen.artifact != self.artifact.digest:
             raise InputError(f"the prediction of {seen.image or 'the picture'} is of another artifact", "predict again with this agent")
+        if views is None:
+            views = 0 if isinstance(picture, Prediction) else self.settings.views
+        check_views(views)
         with self._lock, self._blas.limit(limits=1, user_api="blas"):
             serving = self._keeper.current()
             check_label(label, serving.labels, self._spare(serving), new_label)
             is_right = rank(serving.head, serving.labels, seen.seen, 1)[0].label == label
+            if views and not (is_right and not force):
+                seen = self._with_views(seen, seen.picture if isinstance(picture, Prediction) else picture, views)
             if dry_run or (is_right and not force):
                 return replace(only_answer(self._keeper, serving, seen, label, force), elapsed_ms=_since(started))
             with self._journal.writing() as writer:
@@ -186,7 +203,7 @@ class EdgeAgent:
                 candidate = consider(self._keeper, serving, seen, label, writer.next_correction(), force)
                 after, entry = record(self._keeper, writer, serving, candidate, seen)
             self._keeper.adopt(after)
-            return acknowledged(entry, _since(started))
+            return acknowledged(entry, candidate.findings, _since(started))
 
     def undo(self, number: int | None = None) -> Undo:
         """Take one correction back; the head is then the one that never saw it, bit for bit.
@@ -202,7 +219,7 @@ class EdgeAgent:
             StateError: the state cannot be written.
         """
         with self._lock:
-            entries = {entry.id: entry for entry in self._journal.history()}
+            entries = {entry.id: entry for entry in self.history()}
             active = [entry.id for entry in entries.values() if entry.active]
             if number is None and not active:
                 raise InputError("nothing to undo: no correction is active", "see edge-agent history")
@@ -243,16 +260,27 @@ class EdgeAgent:
             StateError: the state cannot be written.
         """
         with self._lock, self._blas.limit(limits=1, user_api="blas"):
-            serving = self._keeper.current()
-            check_new_label(name, serving.labels, self._spare(serving))
-            with self._journal.writing() as writer:
-                serving = self._keeper.current()
-                check_new_label(name, serving.labels, self._spare(serving))
-                writer.add_label(name)
-                evidence, labels = self._keeper.evidence(serving), (*serving.labels, name)
-                after = self._keeper.publish(writer, "label", evidence, labels, self._keeper.solve(evidence, labels))
-            self._keeper.adopt(after)
-            return self._spare(after)
+            return add_label(self._keeper, self._journal, name, self.artifact.manifest.spare_classes)
+
+    def remove_label(self, name: str) -> int:
+        """Remove a class that was added here and that no active correction names; returns how many spare classes are left.
+
+        Raises:
+            LabelError: no such label, one of the factory's, or one with active corrections; undo those first.
+            StateError: the state cannot be written.
+        """
+        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+            return remove_label(self._keeper, self._journal, name, self.artifact.manifest.spare_classes)
+
+    def advise(self) -> Advice:
+        """Is one picture enough? What was taught so far is worth, measured, and what to teach next; takes a second or two.
+
+        Raises:
+            StateError: the state is damaged.
+            RuntimeUnavailable: the engine cannot be had.
+        """
+        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+            return advise(self.artifact, self._keeper, self._keeper.current(), self._journal.history(), self._reshots)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> float:
         """Write the corrected network as one plain ONNX file, `image` → `logits`, and compare it with the agent.
@@ -285,21 +313,49 @@ class EdgeAgent:
             manifest.capacity, manifest.sentinel.accuracy, float(serving.right.mean()),
         )  # fmt: skip
 
+    def health(self, settings: HealthSettings | None = None) -> HealthReport:
+        """Check artifact, runtime, head, state and machine; writes nothing, and what is broken is in the report.
+
+        Args:
+            settings: which checks, and their thresholds; by default those of the environment.
+
+        Raises:
+            UsageError: the environment holds a check or threshold that means nothing.
+        """
+        settings = settings or HealthSettings.load(None, os.environ, {})
+        running = Running(self.artifact.digest, self._backbone, self._keeper)
+        return examine(self.artifact.path, self.state, self.settings, settings, running)
+
     def _spare(self, serving: Serving) -> int:
         return self.artifact.manifest.spare_classes - len(serving.head.added)
 
+    def _with_views(self, seen: Prediction, picture: PictureSource | None, count: int) -> Prediction:
+        """The prediction with views behind the picture's own row."""
+        if picture is None:
+            raise InputError("a prediction made from an image in memory has no views", "give correct the picture itself, or views=0")
+        image = open_picture(picture, self.settings.image_limits, seen.image or "the picture")
+        views = views_of(image, count, seen.sample_id)
+        rows = [seen.seen, *(self._backbone.run(to_tensor(view, self.artifact.manifest.image)[None]) for view in views)]
+        return replace(seen, seen=stacked(rows))
+
+    def _reshots(self, number: int, count: int) -> list[Seen]:
+        """What the backbone sees in fresh views of a kept picture: other ones than a correction remembers."""
+        picture = self._journal.picture(number)
+        if picture is None:
+            return []
+        views = views_of(open_picture(picture, self.settings.image_limits), count, f"{number:x}")
+        return [self._backbone.run(to_tensor(view, self.artifact.manifest.image)[None]) for view in views]
+
     def _take_back(self, numbers: tuple[int, ...], cause: str) -> Undo:
-        with self._blas.limit(limits=1, user_api="blas"):
-            with self._journal.writing() as writer:
-                writer.undo(numbers)  # first, so that a damaged one can be taken back: nothing below needs it then
-                serving = self._keeper.current()
-                evidence = tuple(e for e in self._keeper.evidence(serving) if e.id not in numbers)
-                after = self._keeper.publish(writer, cause, evidence, serving.labels, self._keeper.solve(evidence, serving.labels))
-            self._keeper.adopt(after)
+        with self._blas.limit(limits=1, user_api="blas"), self._journal.writing() as writer:
+            writer.undo(numbers)  # first, so that a damaged one can be taken back: nothing below needs it then
+            serving = self._keeper.current()
+            evidence = tuple(e for e in self._keeper.evidence(serving) if e.id not in numbers)
+            after = self._keeper.publish(writer, cause, evidence, serving.labels, self._keeper.solve(evidence, serving.labels))
+        self._keeper.adopt(after)
         return Undo(numbers, after.generation, len(evidence), after.head.digest())
 
 
 def _since(started: float) -> float:
     """Milliseconds since a reading of `time.perf_counter`."""
-    elapsed_ms: float = (time.perf_counter() - started) * 1000
-    return elapsed_ms
+    return (time.perf_counter() - started) * 1000

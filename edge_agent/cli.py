@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge_agent import __version__
+from edge_agent.cli_advise import advise
+from edge_agent.cli_engine import check_engine
+from edge_agent.cli_health import health, is_health, metrics, run_health
 from edge_agent.errors import EdgeAgentError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -51,10 +54,18 @@ class Call:
         """
         from edge_agent.agent import EdgeAgent
 
+        return EdgeAgent.open(self.artifact_path(), self.state, settings=self.settings())
+
+    def artifact_path(self) -> str:
+        """The artifact that was named, or the default one.
+
+        Raises:
+            UsageError: no artifact was named, and there is no default one here.
+        """
         artifact = self.artifact or (DEFAULT_ARTIFACT if Path(DEFAULT_ARTIFACT).is_dir() else None)
         if artifact is None:
             raise UsageError("no artifact was named", "give --artifact DIR or set EDGE_AGENT_ARTIFACT")
-        return EdgeAgent.open(artifact, self.state, settings=self.settings())
+        return artifact
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -63,7 +74,7 @@ class Call:
 @click.option("--state", envvar="EDGE_AGENT_STATE", metavar="DIR", help="Where corrections are kept; default: see `info`.")
 @click.option("--settings", "settings_file", metavar="FILE", help="A TOML file of settings. [EDGE_AGENT_SETTINGS]")
 @click.option("--provider", metavar="NAME", help="auto, CPUExecutionProvider or CUDAExecutionProvider. [EDGE_AGENT_PROVIDER]")
-@click.option("--engine", metavar="NAME", help="auto, onnxruntime-training or portable. [EDGE_AGENT_ENGINE]")
+@click.option("--engine", metavar="NAME", help="auto, onnxruntime-training, portable or a registered one. [EDGE_AGENT_ENGINE]")
 @click.option("--threads", type=int, metavar="N", help="Threads of the backbone; 0: as ONNX Runtime chooses. [EDGE_AGENT_THREADS]")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
@@ -115,6 +126,16 @@ def labels_add(context: click.Context, name: str, as_json: bool) -> None:
     click.echo(_line({"label": name, "spare_classes": spare}) if as_json else f"added {name}; {spare} spare classes are left")
 
 
+@labels.command("remove")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def labels_remove(call: Call, name: str, as_json: bool) -> None:
+    """Remove a class that was added here and that no active correction names."""
+    spare = call.agent().remove_label(name)
+    click.echo(_line({"label": name, "spare_classes": spare}) if as_json else f"removed {name}; {spare} spare classes are left")
+
+
 @cli.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many labels to show.")
@@ -139,17 +160,21 @@ def predict(call: Call, images: tuple[str, ...], top: int, as_json: bool) -> int
 @click.argument("image")
 @click.option("--label", required=True, metavar="NAME", help="The right label.")
 @click.option("--new-label", is_flag=True, help="Add the label if it does not exist.")
+@click.option("--views", type=int, metavar="N", help="Re-shots to remember with it, 0 to 8. [EDGE_AGENT_VIEWS]")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @click.option("--force", is_flag=True, help="Remember a picture that is right already; accept what the guard refuses. It is recorded.")
 @json_option
 @click.pass_obj
-def correct(call: Call, image: str, label: str, new_label: bool, dry_run: bool, force: bool, as_json: bool) -> int:
+def correct(
+    call: Call, image: str, label: str, new_label: bool, views: int | None, dry_run: bool, force: bool, as_json: bool
+) -> int:
     """Teach the right label of one picture, if that does no harm."""
     from edge_agent.printing import show_correction
 
     agent = call.agent()
     seen = agent.predict(_picture(image, agent), name="stdin" if image == "-" else image)
-    done = agent.correct(seen, label, new_label=new_label, dry_run=dry_run, force=force)
+    shots = agent.settings.views if views is None else views
+    done = agent.correct(seen, label, new_label=new_label, views=shots, dry_run=dry_run, force=force)
     show_correction(done) if not as_json else click.echo(_line(dataclasses.asdict(done)))
     return REFUSED if done.verdict == "refused" else 0
 
@@ -204,6 +229,12 @@ def export_onnx(call: Call, file: Path, as_json: bool) -> None:
     click.echo(_line(facts) if as_json else text)
 
 
+cli.add_command(advise)
+cli.add_command(check_engine)
+cli.add_command(health)
+cli.add_command(metrics)
+
+
 def prediction_json(seen: Any) -> dict[str, object]:
     """The keys of `predict --json`."""
     facts = {name: getattr(seen, name) for name in ("image", "label", "probability", "sample_id", "generation", "elapsed_ms")}
@@ -225,6 +256,8 @@ def run(arguments: Sequence[str]) -> int:
         The exit code; every error has become one line on stderr.
     """
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; our own limit answers for it
+    if is_health(cli, arguments):
+        return run_health(cli, arguments)
     try:
         status = cli.main(list(arguments) or ["--help"], prog_name="edge-agent", standalone_mode=False)
         sys.stdout.flush()
@@ -233,7 +266,7 @@ def run(arguments: Sequence[str]) -> int:
         return _report(UsageError(error.format_message(), f"see {error.ctx.command_path if error.ctx else 'edge-agent'} --help"))
     except click.Abort:
         return 130
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes the second out of the first
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
         return 141
     except EdgeAgentError as error:

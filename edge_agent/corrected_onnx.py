@@ -25,7 +25,8 @@ from edge_agent.onnx_wire import (
     tensor,
 )
 from edge_agent.ort import import_onnxruntime
-from edge_agent.runtime import CPU, Backbone
+from edge_agent.providers import CPU
+from edge_agent.runtime import Backbone
 
 TOLERANCE = 1e-4
 

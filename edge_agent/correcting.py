@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_agent.findings import Findings
 from edge_agent.guard import SentinelReport
 from edge_agent.head import Evidence, Head, softmax
 from edge_agent.journal import Entry, Writer
@@ -26,6 +27,7 @@ class Candidate:
         label: what the person said.
         solution: what the evidence was solved to.
         sentinel: what the guard measured.
+        findings: what else there is to say.
         was, now: the prediction of the head in use and of the candidate.
         verdict: "accepted", "already_correct" or "refused".
         reason: in words.
@@ -37,6 +39,7 @@ class Candidate:
     label: str
     solution: Solution
     sentinel: SentinelReport
+    findings: Findings
     was: Ranked
     now: Ranked
     verdict: str
@@ -72,7 +75,8 @@ def consider(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str,
     before = keeper.evidence(serving)
     evidence = (*before, Evidence(number, labels.index(label), seen.seen))
     solution = keeper.solve(evidence, labels)
-    judgement = keeper.guard.judge(serving.right, solution.head)
+    judgement = keeper.guard.judge(serving.right, solution.head, labels.index(label) >= keeper.factory_labels)
+    findings = keeper.finder.find(serving.head, serving.labels, before, seen.seen, label)
     was, now = rank(serving.head, serving.labels, seen.seen, 1)[0], rank(solution.head, labels, seen.seen, 1)[0]
     fault = "" if judgement.accepted else judgement.reason
     if now.label != label:
@@ -83,7 +87,8 @@ def consider(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str,
         verdict, reason = "already_correct", f"it was right already and is remembered as evidence: {judgement.reason}"
     else:
         verdict, reason = "accepted", f"forced: {fault}" if fault else judgement.reason
-    return Candidate(evidence, labels, label, solution, judgement.sentinel, was, now, verdict, reason, force)
+    reason = "; ".join(filter(None, (reason, findings.words())))
+    return Candidate(evidence, labels, label, solution, judgement.sentinel, findings, was, now, verdict, reason, force)
 
 
 def record(keeper: HeadKeeper, writer: Writer, serving: Serving, candidate: Candidate, seen: Prediction) -> tuple[Serving, Entry]:
@@ -129,18 +134,20 @@ def only_answer(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: s
     if was.label == label and not force:
         sentinel = keeper.guard.judge(serving.right, serving.head).sentinel
         reason = "it is right already; nothing was changed (--force remembers it as evidence)"
-        return Correction(None, seen.image, label, "already_correct", reason, was, was, 0, sentinel, serving.generation, 0)
+        findings = keeper.finder.find(serving.head, serving.labels, keeper.evidence(serving), seen.seen, label)
+        return Correction(None, seen.image, label, "already_correct", reason, was, was, 0, sentinel, findings, serving.generation, 0)
     newest = max((e.id for e in keeper.evidence(serving)), default=0)
     found = consider(keeper, serving, seen, label, newest + 1, force)
     return Correction(
         None, seen.image, label, found.verdict, f"dry run, nothing was changed: {found.reason}", was, found.now,
-        found.solution.steps, found.sentinel, serving.generation, 0,
+        found.solution.steps, found.sentinel, found.findings, serving.generation, 0,
     )  # fmt: skip
 
 
-def acknowledged(entry: Entry, elapsed_ms: float) -> Correction:
+def acknowledged(entry: Entry, findings: Findings, elapsed_ms: float) -> Correction:
     """The answer for a correction that is on the disk."""
     was, now = Ranked(entry.was_label, entry.was_probability), Ranked(entry.now_label, entry.now_probability)
     return Correction(
-        entry.id, entry.image, entry.label, entry.verdict, entry.reason, was, now, entry.steps, entry.sentinel, entry.generation, elapsed_ms
-    )
+        entry.id, entry.image, entry.label, entry.verdict, entry.reason, was, now,
+        entry.steps, entry.sentinel, findings, entry.generation, elapsed_ms,
+    )  # fmt: skip

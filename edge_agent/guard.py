@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.artifact import Artifact
-from edge_agent.head import Head
+from edge_agent.head import NOT_IN_USE, Head
+from edge_agent.new_class import CLAIM
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
@@ -70,23 +71,27 @@ class Guard:
         answer: NDArray[np.bool_] = head.logits(self._sentinel).argmax(1) == self._labels
         return answer
 
-    def judge(self, in_use: NDArray[np.bool_], candidate: Head) -> Judgement:
+    def judge(self, in_use: NDArray[np.bool_], candidate: Head, teaches_new: bool = False) -> Judgement:
         """Accept when accuracy stays within the tolerances.
 
         Args:
             in_use: `right` of the head in use.
             candidate: the head that would replace it.
+            teaches_new: whether the correction is of a class added on the device. Such a class may win `CLAIM` of the sentinel, and it
+                can only win what other classes had: that much is allowed on top, once for this correction and once for each class.
 
         Returns:
-            Accepted when accuracy ≥ before − `guard_drop`, and ≥ factory − `guard_total` or ≥ before.
+            Accepted when accuracy ≥ before − drop, and ≥ factory − total or ≥ before.
         """
         right = self.right(candidate)
         before, after = float(in_use.mean()), float(right.mean())
         broken, mended = int((in_use & ~right).sum()), int((right & ~in_use).sum())
-        report = SentinelReport(len(right), before, after, self._drop, self._factory, broken, mended)
-        if after >= before - self._drop and (after >= self._factory - self._total or after >= before):
+        drop = self._drop + (CLAIM if teaches_new else 0)
+        total = self._total + CLAIM * int((candidate.added.bias > NOT_IN_USE).sum())
+        report = SentinelReport(len(right), before, after, drop, self._factory, broken, mended)
+        if after >= before - drop and (after >= self._factory - total or after >= before):
             return Judgement(True, f"{broken} of {report.size} sentinel pictures broken, {mended} mended", report)
-        limit = f"{self._drop:.1%} by one correction, {self._total:.1%} in all"
+        limit = f"{drop:.1%} by one correction, {total:.1%} in all"
         change = f"accuracy {before:.1%} → {after:.1%}, allowed is a loss of {limit}"
         reason = f"it would break {broken} of {report.size} sentinel pictures: {change}"
         return Judgement(False, reason, report)

@@ -27,6 +27,8 @@ from edge_agent.journal_file import open_for_reading, open_for_writing, translat
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
+Opening = Callable[[Path, int], "sqlite3.Connection | None"]
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -89,7 +91,9 @@ class Generation:
 class Journal:
     """One state directory; safe to share between threads, and with other processes."""
 
-    def __init__(self, folder: Path, artifact_digest: str, settings: Settings, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, folder: Path, artifact_digest: str, settings: Settings, now: Callable[[], datetime], opening: Opening = open_for_reading
+    ) -> None:
         """Name the state; nothing is opened or created yet.
 
         Args:
@@ -97,7 +101,9 @@ class Journal:
             artifact_digest: the state belongs to this artifact alone.
             settings: waits and limits.
             now: the clock; it is recorded and decides nothing.
+            opening: how the file is opened for reading.
         """
+        self._opening = opening
         self.folder, self._digest, self._settings, self._now = folder, artifact_digest, settings, now
         self._connection: sqlite3.Connection | None = None
         self._writable = False
@@ -125,14 +131,12 @@ class Journal:
         """
         with self.lock, translated_errors(self.folder):
             connection = self._reading()
-            if connection is None:
+            query = "SELECT number, head, sha256 FROM generations ORDER BY number DESC LIMIT 1"
+            row = connection.execute(query).fetchone() if connection else None
+            if connection is None or row is None:
                 return Generation(0, None)
-            row = connection.execute("SELECT number, head, sha256 FROM generations ORDER BY number DESC LIMIT 1").fetchone()
-            if row is None:
-                return Generation(0, None)
-            number, blob, sha256 = row
-            sound = hashlib.sha256(blob).hexdigest() == sha256
-            return Generation(number, self._unpack_head(connection, blob) if sound else None)
+            sound = hashlib.sha256(row[1]).hexdigest() == row[2]
+            return Generation(row[0], self._unpack_head(connection, row[1]) if sound else None)
 
     def added_labels(self) -> tuple[str, ...]:
         """The labels added on the device, in the order of their columns."""
@@ -160,6 +164,14 @@ class Journal:
             query = f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM corrections ORDER BY id"
             return [_entry(row) for row in connection.execute(query)] if connection else []
 
+    def picture(self, number: int) -> bytes | None:
+        """The picture kept with a correction, or None where none was kept or it is damaged."""
+        with self.lock, translated_errors(self.folder):
+            connection = self._reading()
+            query = "SELECT picture, sha256 FROM pictures WHERE correction=?"
+            row = connection.execute(query, (number,)).fetchone() if connection else None
+            return row[0] if row and hashlib.sha256(row[0]).hexdigest() == row[1] else None
+
     @contextmanager
     def writing(self) -> Iterator[Writer]:
         """One transaction: what its writer did is on the disk when the block ends, and none of it when the block fails.
@@ -182,7 +194,7 @@ class Journal:
 
     def _reading(self) -> sqlite3.Connection | None:
         if self._connection is None:
-            self._connection = open_for_reading(self.folder, self._settings.wait_ms)
+            self._connection = self._opening(self.folder, self._settings.wait_ms)
             if self._connection is not None:
                 self._check_owner(self._connection)
         return self._connection
@@ -237,8 +249,7 @@ class Writer:
         blob = save({"logits": seen.logits, "features": seen.features, "context": seen.context})
         values = {**asdict(entry), "sentinel": json.dumps(asdict(entry.sentinel), sort_keys=True)}
         values |= {"seen": blob, "seen_sha256": hashlib.sha256(blob).hexdigest()}
-        columns = ", ".join(values)
-        places = ", ".join(f":{name}" for name in values)
+        columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
         self._connection.execute(f"INSERT INTO corrections ({columns}) VALUES ({places})", values)
         if picture is not None and self._settings.keep_pictures:
             row = (entry.id, picture, hashlib.sha256(picture).hexdigest())
@@ -270,6 +281,12 @@ class Writer:
     def add_label(self, name: str) -> None:
         """Add a class behind the ones that are there."""
         self._connection.execute("INSERT INTO labels (place, name) VALUES ((SELECT count(*) FROM labels), ?)", (name,))
+
+    def remove_label(self, name: str) -> None:
+        """Remove a class; those behind it move up."""
+        place = self._connection.execute("SELECT place FROM labels WHERE name=?", (name,)).fetchone()[0]
+        self._connection.execute("DELETE FROM labels WHERE place=?", (place,))
+        self._connection.execute("UPDATE labels SET place = place - 1 WHERE place > ?", (place,))
 
     def _next(self, table: str) -> int:
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (table,)).fetchone()

@@ -61,11 +61,11 @@ def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
         is_new = not path.exists()
         connection = sqlite3.connect(path, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
         try:
-            _version(connection, folder)  # somebody else's file is refused before its journal mode is touched
+            version_of(connection, folder)  # somebody else's file is refused before its journal mode is touched
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
-            _migrate(connection, folder)
+            migrate(connection, folder)
         except BaseException:
             connection.close()
             raise
@@ -89,7 +89,7 @@ def open_for_reading(folder: Path, wait_ms: int) -> sqlite3.Connection | None:
         if not path.exists():
             return None
         connection = _opened(path, wait_ms, folder)
-        version = _version(connection, folder)
+        version = version_of(connection, folder)
         if version == len(MIGRATIONS):
             return connection
         connection.close()
@@ -129,34 +129,43 @@ def _opened(path: Path, wait_ms: int, folder: Path) -> sqlite3.Connection:
     """A connection that writes nothing."""
     location = urllib.parse.quote(str(path.absolute()))
     try:
-        return _checked(f"file:{location}?mode=ro", wait_ms, folder)
+        return checked(f"file:{location}?mode=ro", wait_ms, folder)
     except sqlite3.OperationalError:
         pass  # a WAL needs its -shm file beside it, which a read-only disk cannot give
     log = Path(f"{path}-wal")
     if not log.exists() or not log.stat().st_size:
-        return _checked(f"file:{location}?immutable=1", wait_ms, folder)
+        return checked(f"file:{location}?immutable=1", wait_ms, folder)
     with tempfile.TemporaryDirectory() as copy:
         for source in (path, log):
             shutil.copy(source, copy)
-        connection = _checked(f"file:{urllib.parse.quote(copy)}/{FILE_NAME}", wait_ms, folder)
+        connection = checked(f"file:{urllib.parse.quote(copy)}/{FILE_NAME}", wait_ms, folder)
         memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         connection.backup(memory)
         connection.close()
         return memory
 
 
-def _checked(location: str, wait_ms: int, folder: Path) -> sqlite3.Connection:
+def checked(location: str, wait_ms: int, folder: Path) -> sqlite3.Connection:
+    """A connection to one SQLite URI, when what lies there is a journal of this version.
+
+    Raises:
+        StateError: not ours, unfinished, older or newer.
+    """
     connection = sqlite3.connect(location, uri=True, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
     try:
-        _version(connection, folder)
+        version_of(connection, folder)
         return connection
     except BaseException:
         connection.close()
         raise
 
 
-def _version(connection: sqlite3.Connection, folder: Path) -> int:
-    """The schema's version; 0 for an empty file."""
+def version_of(connection: sqlite3.Connection, folder: Path) -> int:
+    """The schema's version; 0 for an empty file.
+
+    Raises:
+        StateError: the file is not ours, or of a newer version.
+    """
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
     tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
@@ -168,13 +177,17 @@ def _version(connection: sqlite3.Connection, folder: Path) -> int:
     return version
 
 
-def _migrate(connection: sqlite3.Connection, folder: Path) -> None:
-    """Bring the schema up to date, each step in one transaction."""
-    if _version(connection, folder) == len(MIGRATIONS):
+def migrate(connection: sqlite3.Connection, folder: Path) -> None:
+    """Bring the schema up to date, each step in one transaction.
+
+    Raises:
+        StateError: the file is not ours, or of a newer version.
+    """
+    if version_of(connection, folder) == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")  # two processes may create the state at the same moment
     try:
-        for number in range(_version(connection, folder), len(MIGRATIONS)):
+        for number in range(version_of(connection, folder), len(MIGRATIONS)):
             for statement in MIGRATIONS[number].split(";"):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")

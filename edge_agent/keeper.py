@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from edge_agent.artifact import Artifact
 from edge_agent.engines import open_engine
 from edge_agent.errors import StateError
+from edge_agent.findings import Finder
 from edge_agent.guard import Guard
 from edge_agent.head import AddedClasses, Evidence, Head
 from edge_agent.journal import Journal, Record, Writer
 from edge_agent.learner import Learner, Solution
+from edge_agent.providers import CPU
 from edge_agent.settings import Settings
 
 
@@ -42,13 +44,14 @@ class Serving:
 class HeadKeeper:
     """Loads, solves and publishes heads; safe to share between threads."""
 
-    def __init__(self, artifact: Artifact, settings: Settings, journal: Journal) -> None:
-        """Bind the parts; the engine starts with the first solve, and lives as long as the keeper."""
+    def __init__(self, artifact: Artifact, settings: Settings, journal: Journal, provider: str = CPU) -> None:
+        """Bind the parts; the engine starts with the first solve, where the backbone runs, and lives as long as the keeper."""
         self._artifact, self._settings, self._journal = artifact, settings, journal
-        self.guard = Guard(artifact, settings)
+        self.guard, self.finder = Guard(artifact, settings), Finder(artifact)
+        self.factory_labels = len(artifact.labels)
         self._lock = journal.lock
         self._learner: Learner | None = None
-        self._engine = ("", "")
+        self._engine, self._provider = ("", ""), provider
         self._serving: Serving | None = None
 
     def current(self) -> Serving:
@@ -67,7 +70,7 @@ class HeadKeeper:
             if head is None and generation.number == 0:
                 head = self._factory(len(labels))
             elif head is None or head.coefficients.shape[1] != len(labels):  # a damaged snapshot: the events are the truth
-                evidence = self._as_evidence(self._journal.records(), labels)
+                evidence = self.as_evidence(self._journal.records(), labels)
                 head = self.solve(evidence, labels).head
             serving = Serving(head, generation.number, labels, self.guard.right(head), stamp, evidence)
             self._serving = serving
@@ -81,7 +84,7 @@ class HeadKeeper:
         """
         if serving.evidence is not None:
             return serving.evidence
-        return self._as_evidence(self._journal.records(), serving.labels)
+        return self.as_evidence(self._journal.records(), serving.labels)
 
     def solve(self, evidence: Sequence[Evidence], labels: Sequence[str]) -> Solution:
         """The head for a set of corrections.
@@ -116,7 +119,7 @@ class HeadKeeper:
 
     def _started(self) -> Learner:
         if self._learner is None:
-            engine, reason = open_engine(self._artifact, self._settings.engine)
+            engine, reason = open_engine(self._artifact, self._settings.engine, self._provider)
             self._learner, self._engine = Learner(self._artifact, self._settings, engine), (engine.name, reason)
         return self._learner
 
@@ -125,7 +128,12 @@ class HeadKeeper:
         added = AddedClasses.unlearned(labels - manifest.classes, manifest.features, manifest.directions)
         return Head.factory(manifest.classes, self._settings.exponent_low, added)
 
-    def _as_evidence(self, records: Sequence[Record], labels: Sequence[str]) -> tuple[Evidence, ...]:
+    def as_evidence(self, records: Sequence[Record], labels: Sequence[str]) -> tuple[Evidence, ...]:
+        """The journal's records with their labels as columns.
+
+        Raises:
+            StateError: a record has a label that is not listed.
+        """
         places = {label: place for place, label in enumerate(labels)}
         lost = next((record for record in records if record.label not in places), None)
         if lost is not None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edge_agent.check import readable
 from edge_agent.guard import SentinelReport
+from edge_agent.health import HealthReport
 from edge_agent.journal import Entry
 from edge_agent.results import Correction, Prediction, Ranked, Undo
 
 COLOURS = {"accepted": "green", "already_correct": "cyan", "refused": "red"}
+STATE_COLOURS = {"OK": "green", "WARNING": "yellow", "CRITICAL": "red", "UNKNOWN": "magenta"}
 
 
 def show_prediction(seen: Prediction) -> None:
@@ -54,6 +58,36 @@ def show_history(entries: Sequence[Entry]) -> None:
         texts = [escape(text) for text in (entry.image or "-", entry.was_label, entry.label)]
         table.add_row(str(entry.id), entry.made_at[:19], *texts, verdict, sentinel, state)
     Console(emoji=False).print(table)
+
+
+def health_table(report: HealthReport, colour: bool, width: int) -> str:
+    """A table of the checks, with what was measured, and below it what to do.
+
+    Args:
+        report: of `EdgeAgent.health`.
+        colour: whether the reader is a terminal.
+        width: its columns.
+
+    Returns:
+        The text, without a newline at its end.
+    """
+    console = Console(file=io.StringIO(), force_terminal=colour, no_color=not colour, width=max(width, 60), highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("check", "state", "measured", "detail"):
+        table.add_column(title, overflow="fold")
+    for check in report.checks:
+        measured = "\n".join(f"{measure.name} {readable(measure.value, measure.unit)}" for measure in check.measures)
+        table.add_row(check.name, _state(check.status.name), escape(measured), escape(check.detail))
+    console.print(table)
+    for check in report.checks:
+        if check.hint:
+            console.print(f"[bold]{check.name}[/bold]: {escape(check.hint)}")
+    console.print(f"{_state(report.status.name)} in {report.elapsed_ms:.0f} ms")
+    return str(console.file.getvalue()).rstrip("\n")  # type: ignore[attr-defined]
+
+
+def _state(name: str) -> str:
+    return f"[{STATE_COLOURS[name]}]{name}[/{STATE_COLOURS[name]}]"
 
 
 def _ranked(ranked: Ranked) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edge_agent.findings import Findings
 from edge_agent.guard import SentinelReport
 from edge_agent.runtime import Seen
 
@@ -72,6 +73,7 @@ class Correction:
     now: Ranked
     steps: int
     sentinel: SentinelReport
+    findings: Findings
     generation: int
     elapsed_ms: float
 

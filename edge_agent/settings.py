@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from edge_agent.errors import UsageError
 from edge_agent.image import ImageLimits
+from edge_agent.settings_file import read_settings_file
 
 ENVIRONMENT_PREFIX = "EDGE_AGENT_"
 PILLOW_PIXELS = 178_956_970
@@ -28,6 +28,7 @@ class Settings:
         threads: threads of the backbone; 0 leaves the choice to ONNX Runtime.
         max_file_bytes: greatest picture file.
         max_pixels: greatest width × height of a picture.
+        views: re-shots that are remembered with a correction (0…8).
         confidence: a correction is learned when its label has at least this probability (0.5…0.999).
         rounds: greatest number of gradient steps of one solve.
         exponent_low, exponent_high: range of the kernel's exponent m.
@@ -48,6 +49,7 @@ class Settings:
     threads: int = 0
     max_file_bytes: int = ImageLimits.file_bytes
     max_pixels: int = ImageLimits.pixels
+    views: int = 0
     confidence: float = 0.9
     rounds: int = 100
     exponent_low: float = 2.0
@@ -66,9 +68,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse values that no rule can work with."""
         ranges: dict[str, tuple[float, float]] = {
-            "threads": (0, 1024), "max_file_bytes": (1, 2**31), "max_pixels": (1, PILLOW_PIXELS), "confidence": (0.5, 0.999),
+            "threads": (0, 1024),  "max_file_bytes": (1, 2**31), "max_pixels": (1, PILLOW_PIXELS), "confidence": (0.5, 0.999),
             "rounds": (1, 10_000), "exponent_low": (1, 8), "exponent_high": (self.exponent_low, 8), "leak_budget": (0, 100),
-            "same_picture": (0.5, 1), "capacity": (0, 1_000_000), "guard_drop": (0, 1), "guard_total": (0, 1),
+            "same_picture": (0.5, 1), "capacity": (0, 1_000_000), "views": (0, 8), "guard_drop": (0, 1), "guard_total": (0, 1),
             "wait_ms": (0, 3_600_000), "kept_pictures": (0, 10_000_000), "kept_pictures_bytes": (0, 2**40), "kept_generations": (1, 10_000),
         }  # fmt: skip
         for name, (low, high) in ranges.items():
@@ -96,7 +98,8 @@ class Settings:
             UsageError: the file cannot be read, or a name or value is not one of ours.
         """
         file = file or environment.get(ENVIRONMENT_PREFIX + "SETTINGS")
-        values: dict[str, object] = dict(_read_file(Path(file))) if file else {}
+        values: dict[str, object] = dict(read_settings_file(file)) if file else {}
+        values.pop("health", None)  # a table of its own: see health_settings.py
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name in fields:
             text = environment.get(ENVIRONMENT_PREFIX + name.upper())
@@ -123,18 +126,6 @@ def default_state(environment: Mapping[str, str], artifact_digest: str) -> Path:
     except RuntimeError:  # as for a service's user
         raise UsageError("no state directory was named, and there is no home directory", "give --state a directory") from None
     return base / "edge-agent" / artifact_digest[:12]
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"settings file {path} cannot be read: {error}", "give a TOML file of name = value lines") from None
 
 
 def _converted(name: str, default: object, value: object) -> Any:

@@ -50,7 +50,7 @@ def of_results(leak: NDArray[np.float32], accuracy: float, classes: int, random:
     found: list[str] = []
     if random:
         found.append("the weights are random (--weights none): good for trying out, not for use")
-    elif accuracy < 2 / classes or (classes == 2 and accuracy < 0.5):
+    elif accuracy < min(0.5, 2 / classes):
         found.append(
             f"the network is right on {accuracy:.1%} of the sentinel only: check the order of --labels, --mean, --std and --input-size"
         )

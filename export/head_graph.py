@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from export.quiet import quiet
 from export.signatures import CHECKPOINT, EVALUATION_GRAPH, HEAD_INPUTS, HEAD_OUTPUTS, PARAMETER, TRAINING_GRAPHS
 
 SMALLER_CHECKPOINTS = (64,)  # with few remembered corrections a step on a small parameter is several times faster
+COUNTED_NAME = re.compile(r"^onnx::(\w+)::\d+$")
 
 
 class Head(nn.Module):
@@ -82,6 +84,7 @@ def write_training(head: Head, folder: Path) -> None:
     for name in TRAINING_GRAPHS:
         model = onnx.load(folder / name)
         _free_capacity(model)
+        _without_counters(model.graph)
         if name == EVALUATION_GRAPH:
             _drop_loss(model.graph)
         clean.save(model, folder / name)
@@ -94,6 +97,16 @@ def _free_capacity(model: onnx.ModelProto) -> None:
     for value in model.graph.input:
         if value.name == HEAD_INPUTS[0] or value.name.startswith(PARAMETER):
             value.type.tensor_type.shape.dim[1].dim_param = "R"
+
+
+def _without_counters(graph: onnx.GraphProto) -> None:
+    """Take the generator's running numbers out of names: they count what this process has generated before."""
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = COUNTED_NAME.sub(r"\1", value.name)
+    for node in graph.node:
+        node.name = COUNTED_NAME.sub(r"\1", node.name)
+        for names in (node.input, node.output):
+            names[:] = [COUNTED_NAME.sub(r"\1", name) for name in names]
 
 
 def _drop_loss(graph: onnx.GraphProto) -> None:

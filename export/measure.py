@@ -37,9 +37,7 @@ class Measured:
     unreadable: tuple[Unreadable, ...]
 
 
-def measure(
-    network: Tapped, pictures: Sequence[Picture], spec: ImageSpec, limits: ImageLimits, stage: str, progress: Progress
-) -> Measured:
+def measure(network: Tapped, pictures: Sequence[Picture], spec: ImageSpec, limits: ImageLimits, stage: str, progress: Progress) -> Measured:
     """Run the network over pictures.
 
     Args:

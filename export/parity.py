@@ -15,7 +15,7 @@ from edge_agent.errors import ArtifactError
 from edge_agent.manifest import ParityFacts
 from export.backbone_graph import Backbone
 from export.head_graph import Head
-from export.written import StepCase, WrittenBackbone, portable_steps, step_case, training_steps
+from export.written import StepCase, Stepped, WrittenBackbone, portable_steps, step_case, training_steps
 
 FloatArray = NDArray[np.float32]
 LOGIT_TOLERANCE = 1e-4  # for logits up to LOGIT_SCALE; larger ones are held to the same relative error
@@ -34,27 +34,23 @@ class HeadShape:
     capacity: int
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two arrays that should be equal, and by how much they may differ."""
+def accept(name: str, difference: float, tolerance: float) -> float:
+    """Let a difference pass.
 
-    name: str
-    expected: FloatArray
-    found: FloatArray
-    tolerance: float
+    Args:
+        name: the pair that was compared, in the plural.
+        difference: the greatest that was found.
+        tolerance: the greatest that is accepted.
 
-    def difference(self) -> float:
-        """The greatest absolute difference.
+    Returns:
+        The difference.
 
-        Raises:
-            ArtifactError: it is above the tolerance or not a number, or the shapes differ.
-        """
-        if self.expected.shape != self.found.shape:
-            raise ArtifactError(f"parity: {self.name} have shape {self.found.shape}, PyTorch {self.expected.shape}", HINT)
-        greatest = float(np.abs(self.expected.astype(np.float64) - self.found).max(initial=0.0))
-        if not greatest <= self.tolerance:
-            raise ArtifactError(f"parity: {self.name} differ by {greatest:.2g}, at most {self.tolerance:.2g} is accepted", HINT)
-        return greatest
+    Raises:
+        ArtifactError: it is above the tolerance, or not a number.
+    """
+    if not difference <= tolerance:
+        raise ArtifactError(f"parity: {name} differ by {difference:.2g}, at most {tolerance:.2g} is accepted", HINT)
+    return difference
 
 
 def compare(
@@ -83,17 +79,21 @@ def compare(
     found = [session.run(images[start : start + 16]) for start in range(0, len(images), 16)]
     logits, contexts = np.concatenate([part[0] for part in found]), np.concatenate([part[2] for part in found])
     scale = max(1.0, float(np.abs(expected).max()) / LOGIT_SCALE)
-    logit_difference = Pair("logits of PyTorch and backbone.onnx", expected, logits, LOGIT_TOLERANCE * scale).difference()
+    logit_difference = accept("logits of PyTorch and backbone.onnx", _absolute(logits, expected), LOGIT_TOLERANCE * scale)
     changed = int((expected.argmax(axis=1) != logits.argmax(axis=1)).sum())
     if changed:
         raise ArtifactError(f"parity: the first label of PyTorch and backbone.onnx differs on {changed} of {len(images)} pictures", HINT)
-    context_difference = Pair("contexts of PyTorch and backbone.onnx", context, contexts, CONTEXT_TOLERANCE).difference()
+    context_difference = accept("contexts of PyTorch and backbone.onnx", _absolute(contexts, context), CONTEXT_TOLERANCE)
     gradient = compare_steps(folder, step_case(contexts, logits, labels, head.spare_classes, head.capacity))
     return ParityFacts(logit_difference, context_difference, gradient, len(images))
 
 
 def compare_steps(folder: Path, case: StepCase) -> float:
     """The greatest difference between PyTorch's steps on the head and those of both written graphs.
+
+    Args:
+        folder: the artifact's directory.
+        case: the steps.
 
     Raises:
         ArtifactError: one differs by more than 1e-5.
@@ -103,12 +103,14 @@ def compare_steps(folder: Path, case: StepCase) -> float:
         "training/": training_steps(folder / "training", case),
         "portable/step.onnx": portable_steps(folder / "portable/step.onnx", case),
     }
-    pairs = [Pair(f"gradient steps of PyTorch and {name}", expected, steps, GRADIENT_TOLERANCE) for name, steps in found.items()]
-    return max(pair.difference() for pair in pairs)
+    accepted = [
+        accept(f"gradient steps of PyTorch and {name}", steps.difference(expected), GRADIENT_TOLERANCE) for name, steps in found.items()
+    ]
+    return max(accepted)
 
 
-def torch_steps(case: StepCase) -> FloatArray:
-    """Coefficients `[C + S, R]` after the case's steps in PyTorch."""
+def torch_steps(case: StepCase) -> Stepped:
+    """The case's steps in PyTorch."""
     head = Head(case.base_logits.shape[1], case.kernel.shape[1])
     optimizer = torch.optim.SGD(head.parameters(), lr=case.learning_rate)
     inputs = [torch.from_numpy(array) for array in (case.kernel, case.base_logits, case.targets, case.weights)]
@@ -117,8 +119,15 @@ def torch_steps(case: StepCase) -> FloatArray:
         loss, _ = head(*inputs)
         loss.backward()
         optimizer.step()
-    return head.coefficients.detach().numpy()
+    with torch.no_grad():
+        return Stepped(head.coefficients.numpy(), head(*inputs)[1].numpy())
 
 
 def _in_batches(run: Callable[[FloatArray], FloatArray], images: FloatArray) -> FloatArray:
     return np.concatenate([run(images[start : start + 16]) for start in range(0, len(images), 16)])
+
+
+def _absolute(found: FloatArray, expected: FloatArray) -> float:
+    if found.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edge_agent.artifact import Artifact
 from edge_agent.errors import ArtifactError
@@ -27,7 +26,7 @@ from export.signatures import (
     STEP_OUTPUTS,
     TRAINING_GRAPHS,
 )
-from export.written import StepCase, WrittenBackbone, numpy_steps, portable_steps, step_case, training_steps
+from export.written import StepCase, Stepped, WrittenBackbone, numpy_steps, portable_steps, step_case, training_steps
 
 STEP_TOLERANCE = 1e-5
 LEAK_TOLERANCE = 1e-3  # the contexts are kept in float16
@@ -186,11 +185,8 @@ def _case(artifact: Artifact, capacity: int) -> StepCase:
     return step_case(kept.sentinel_context, kept.sentinel_logits, kept.sentinel_labels.astype(np.int64), spare, capacity)
 
 
-def _compared(name: str, found: NDArray[np.float32], case: StepCase) -> Check:
-    expected = numpy_steps(case)
-    if found.shape != expected.shape:
-        raise ArtifactError(f"{name} has coefficients of shape {found.shape}, the manifest says {expected.shape}", HINT)
-    difference = float(np.abs(found - expected).max())
+def _compared(name: str, found: Stepped, case: StepCase) -> Check:
+    difference = found.difference(numpy_steps(case))
     return _within(Check(name, f"{case.steps} gradient steps as in numpy", difference, STEP_TOLERANCE))
 
 

@@ -38,6 +38,35 @@ class StepCase:
     steps: int = 2
 
 
+@dataclass(frozen=True)
+class Stepped:
+    """The head after a case's steps.
+
+    Attributes:
+        coefficients: `[C + S, R]`.
+        logits: `[N, C + S]`, with these coefficients.
+    """
+
+    coefficients: FloatArray
+    logits: FloatArray
+
+    def difference(self, other: Stepped) -> float:
+        """The greatest difference of a number: absolute up to 1, relative above.
+
+        Returns:
+            The difference; infinite where the shapes differ.
+        """
+        return max(greatest_difference(self.coefficients, other.coefficients), greatest_difference(self.logits, other.logits))
+
+
+def greatest_difference(found: FloatArray, expected: FloatArray) -> float:
+    """The greatest difference of a number: absolute up to 1, relative above; infinite where the shapes differ."""
+    if found.shape != expected.shape:
+        return float("inf")
+    scale = np.maximum(1.0, np.abs(expected, dtype=np.float64))
+    return float((np.abs(found.astype(np.float64) - expected) / scale).max(initial=0.0))
+
+
 class WrittenBackbone:
     """A session on `backbone.onnx`.
 
@@ -71,8 +100,8 @@ class WrittenBackbone:
         return logits, features, context
 
 
-def training_steps(folder: Path, case: StepCase) -> FloatArray:
-    """Coefficients `[C + S, R]` after the case's steps in ONNX Runtime's training session.
+def training_steps(folder: Path, case: StepCase) -> Stepped:
+    """The case's steps in ONNX Runtime's training session.
 
     The compiled module is called as the device calls it; its Python layer needs torch.
 
@@ -81,7 +110,7 @@ def training_steps(folder: Path, case: StepCase) -> FloatArray:
         case: the steps.
 
     Returns:
-        The coefficients.
+        The head after them; the logits are those of the evaluation graph.
 
     Raises:
         RuntimeUnavailable: this ONNX Runtime cannot train.
@@ -106,20 +135,22 @@ def training_steps(folder: Path, case: StepCase) -> FloatArray:
             optimizer.set_learning_rate(case.learning_rate)
             optimizer.optimizer_step()
             module.lazy_reset_grad()
-        return np.array(state.get_parameter(PARAMETER).data.numpy(), np.float32)
+        logits = native.OrtValueVector()
+        module.eval_step(inputs[:2], logits)
+        return Stepped(np.array(state.get_parameter(PARAMETER).data.numpy(), np.float32), np.array(logits[0].numpy(), np.float32))
     except Exception as error:
         raise ArtifactError(f"ONNX Runtime refuses the training files: {_line(error)}", "build the artifact again") from None
 
 
-def portable_steps(graph: bytes | Path, case: StepCase) -> FloatArray:
-    """Coefficients `[C + S, R]` after the case's steps through `portable/step.onnx`.
+def portable_steps(graph: bytes | Path, case: StepCase) -> Stepped:
+    """The case's steps through `portable/step.onnx`.
 
     Args:
         graph: the content of the file, or its path.
         case: the steps.
 
     Returns:
-        The coefficients.
+        The head after them.
 
     Raises:
         ArtifactError: ONNX Runtime refuses the file.
@@ -134,13 +165,13 @@ def portable_steps(graph: bytes | Path, case: StepCase) -> FloatArray:
         session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         for _ in range(case.steps):
             feed = {**inputs, "learning_rate": np.array(case.learning_rate, np.float32), PARAMETER: coefficients}
-            coefficients = session.run([STEP_OUTPUTS[1]], feed)[0]
+            coefficients, logits = session.run(list(STEP_OUTPUTS[1:]), feed)
     except Exception as error:
         raise ArtifactError(f"ONNX Runtime refuses portable/step.onnx: {_line(error)}", "build the artifact again") from None
-    return coefficients
+    return Stepped(coefficients, logits)
 
 
-def numpy_steps(case: StepCase) -> FloatArray:
+def numpy_steps(case: StepCase) -> Stepped:
     """The same steps in numpy and float64, from the formula of the gradient: (softmax(z)·Σq − q)·w, times the kernel."""
     kernel, base, targets = (array.astype(np.float64) for array in (case.kernel, case.base_logits, case.targets))
     coefficients = np.zeros((base.shape[1], kernel.shape[1]))
@@ -150,8 +181,7 @@ def numpy_steps(case: StepCase) -> FloatArray:
         probabilities = shifted / shifted.sum(axis=1, keepdims=True)
         gradient = (probabilities * targets.sum(axis=1, keepdims=True) - targets) * case.weights[:, None]
         coefficients -= case.learning_rate * gradient.T @ kernel
-    result: FloatArray = coefficients.astype(np.float32)
-    return result
+    return Stepped(coefficients.astype(np.float32), (base + kernel @ coefficients.T).astype(np.float32))
 
 
 def step_case(context: FloatArray, logits: FloatArray, labels: NDArray[np.int64], spare: int, capacity: int) -> StepCase:

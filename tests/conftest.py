@@ -1,15 +1,21 @@
-"""What every test gets: no state outside of tmp, and small photos that are the same on every machine."""
+"""What every test gets: no state outside of tmp, and small photos that are the same on every machine; the default artifact, opened once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
+from on_device import ARTIFACT, PHOTOS
 from PIL import Image
+
+from edge_agent.agent import EdgeAgent
+from edge_agent.artifact import Artifact
+from edge_agent.results import Prediction
+from edge_agent.settings import Settings
 
 # The default finds the same examples on every run; `--hypothesis-profile=search` looks for new ones.
 hypothesis.settings.register_profile("same", deadline=None, database=None, derandomize=True, max_examples=60)
@@ -44,3 +50,29 @@ def photo() -> Photo:
         return Image.fromarray(np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def default_artifact() -> Artifact:
+    """`artifacts/default`, opened once."""
+    return Artifact.open(ARTIFACT)
+
+
+@pytest.fixture(scope="session")
+def factory(tmp_path_factory: pytest.TempPathFactory) -> EdgeAgent:
+    """An agent without a state, for those who only look; nobody corrects it."""
+    return EdgeAgent.open(ARTIFACT, tmp_path_factory.mktemp("factory") / "state", settings=Settings())
+
+
+@pytest.fixture(scope="session")
+def seen(factory: EdgeAgent) -> tuple[Prediction, ...]:
+    """What the factory says of the field photos: all of it is wrong."""
+    return tuple(factory.predict(path) for path in PHOTOS)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[EdgeAgent]:
+    """An agent with a state of its own."""
+    opened = EdgeAgent.open(ARTIFACT, tmp_path / "state")
+    yield opened
+    opened.close()

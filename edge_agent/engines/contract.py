@@ -1,12 +1,25 @@
-"""What every engine that trains the head must do."""
+"""What every engine that trains the head must do: two attributes and three methods.
+
+A third party's engine is a factory that another distribution registers under its own name:
+
+    [project.entry-points."onnx_edge_agent.engines"]
+    my-engine = "my_package:MyEngine"
+
+It is called with the opened artifact and the name of the provider that runs the backbone, and returns a `HeadEngine`, or raises
+`RuntimeUnavailable` where it cannot work. `--engine my-engine` then selects it, and `edge-agent check-engine my-engine` runs the
+contract test on it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_agent.artifact import Artifact
 
 FloatArray = NDArray[np.float32]
 
@@ -33,7 +46,7 @@ class HeadEngine(Protocol):
 
     The loss is Σᵢ weightsᵢ · cross-entropy(targetsᵢ, softmax(base_logitsᵢ + kernelᵢ · coefficientsᵀ)): a sum, not a mean. An engine is
     exact to float32: two engines given the same batches in the same order agree to 1e-5. It is deterministic: the same batches give
-    the same bytes. It holds no state but the parameter, and is used by one thread at a time.
+    the same bytes. It changes no batch, holds no state but the parameter, and is used by one thread at a time.
     """
 
     @property
@@ -51,9 +64,13 @@ class HeadEngine(Protocol):
         ...
 
     def step(self, batch: Batch, learning_rate: float) -> FloatArray:
-        """One step against the gradient of the loss; returns the logits `[N, C]` with the new parameter."""
+        """One step against the gradient of the loss; returns the logits `[N, C]` with the new parameter, an array that stays as it is."""
         ...
 
     def coefficients(self) -> FloatArray:
         """A copy of the parameter, `[C, R]`."""
         ...
+
+
+EngineFactory: TypeAlias = Callable[[Artifact, str], HeadEngine]
+"""Makes an engine from the opened artifact and the name of the provider that runs the backbone."""

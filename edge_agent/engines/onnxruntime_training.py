@@ -22,6 +22,7 @@ from edge_agent.ort import import_onnxruntime
 NAME = "onnxruntime-training"
 PARAMETER = "coefficients"
 CHECKPOINT = "training/checkpoint"
+GRAPHS = ("training/training_model.onnx", "training/eval_model.onnx", "training/optimizer_model.onnx")
 
 
 class OnnxRuntimeTrainingEngine:
@@ -85,7 +86,7 @@ class _Session:
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the head is too small for a second thread to pay
         options.log_severity_level = 4
         device = native.OrtDevice(native.OrtDevice.cpu(), native.OrtDevice.default_memory(), 0)
-        names = (checkpoint_name, "training/training_model.onnx", "training/eval_model.onnx", "training/optimizer_model.onnx")
+        names = (checkpoint_name, *GRAPHS)
         with ExitStack() as stack:
             checkpoint, training, evaluation, optimizer = (stack.enter_context(_as_file(artifact.read(name))) for name in names)
             try:
@@ -141,6 +142,11 @@ def _rows_of(name: str, artifact: Artifact) -> int:
     """The rows of a checkpoint by its name: `checkpoint` has the capacity, `checkpoint-64` has 64."""
     suffix = name.removeprefix(CHECKPOINT).removeprefix("-")
     return int(suffix) if suffix.isdecimal() else artifact.manifest.capacity
+
+
+def in_artifact(artifact: Artifact) -> bool:
+    """Whether the artifact has the files of this engine."""
+    return {CHECKPOINT, *GRAPHS} <= set(artifact.manifest.files)
 
 
 def available() -> bool:

@@ -17,30 +17,50 @@ LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "manifest": {"errors"},
     "image": {"errors", "manifest"},
-    "settings": {"errors", "image"},
+    "settings_file": {"errors"},
+    "settings": {"errors", "image", "settings_file"},
     "artifact": {"errors", "manifest"},
     "ort": {"errors"},
+    "providers": {"errors", "ort"},
     "onnx_wire": {"errors"},
     "label_rules": {"errors", "manifest"},
     "journal_file": {"errors"},
-    "runtime": {"errors", "artifact", "ort"},
-    "engines": {"errors", "artifact", "ort"},
+    "runtime": {"errors", "artifact", "ort", "providers"},
+    "engines": {"errors", "artifact", "ort", "providers"},
     "head": {"errors", "artifact", "runtime"},
     "new_class": {"errors", "artifact", "runtime", "head"},
     "learner": {"errors", "settings", "artifact", "runtime", "engines", "head", "new_class"},
-    "guard": {"errors", "settings", "artifact", "runtime", "head"},
+    "guard": {"errors", "settings", "artifact", "runtime", "head", "new_class"},
+    "findings": {"errors", "artifact", "runtime", "head"},
     "journal": {"errors", "settings", "artifact", "runtime", "head", "guard", "journal_file"},
-    "results": {"errors", "runtime", "head", "guard"},
-    "keeper": {"errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "journal"},
-    "correcting": {"errors", "settings", "artifact", "runtime", "head", "learner", "guard", "journal", "results", "keeper"},
-    "corrected_onnx": {"errors", "image", "artifact", "ort", "onnx_wire", "runtime", "head"},
+    "results": {"errors", "runtime", "head", "guard", "findings"},
+    "keeper": {"errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "findings", "journal", "providers"},
+    "correcting": {"errors", "settings", "artifact", "runtime", "head", "learner", "guard", "findings", "journal", "results", "keeper"},
+    "corrected_onnx": {"errors", "image", "artifact", "ort", "onnx_wire", "providers", "runtime", "head"},
 }
-LAYERS["agent"] = set(LAYERS)
+LAYERS["labelling"] = {"errors", "journal", "keeper", "label_rules"}
+LAYERS["advising"] = {"artifact", "correcting", "head", "journal", "keeper", "runtime"}
+LAYERS["cli_advise"] = {"advising"}
+LAYERS["cli_engine"] = {"engines"}
+LAYERS["views"] = {"errors"}
+LAYERS |= {
+    "supervised": {"errors"},
+    "nagios": {"errors"},
+    "health_settings": {"errors", "nagios", "settings_file"},
+    "state_reader": {"errors", "journal_file"},
+    "check": {"nagios"},
+}
+LAYERS["subject"] = set(LAYERS)
+LAYERS["checks_model"] = LAYERS["checks_state"] = set(LAYERS)
+LAYERS["checks_machine"] = set(LAYERS)
 LAYERS["health"] = set(LAYERS)
-LAYERS["printing"] = {"errors", "guard", "journal", "results", "health"}
+LAYERS["metrics"] = {"errors", "health", "health_settings", "nagios", "state_reader"}
+LAYERS["agent"] = set(LAYERS)
+LAYERS["printing"] = {"errors", "guard", "journal", "results", "check", "health"}
+LAYERS["cli_health"] = {"errors", "health_settings", "nagios", "supervised", "health", "metrics", "printing"}
 LAYERS["cli"] = set(LAYERS)
 
-DEVICE_PACKAGES = {"click", "numpy", "onnxruntime", "PIL", "rich", "safetensors", "threadpoolctl", "tomli"}
+DEVICE_PACKAGES = {"click", "numpy", "onnxruntime", "PIL", "prometheus_client", "rich", "safetensors", "threadpoolctl", "tomli"}
 WORKSTATION_MAY_IMPORT = {"artifact", "errors", "image", "manifest", "ort"}
 
 

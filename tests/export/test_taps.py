@@ -65,11 +65,7 @@ class TestSmallNetwork:
         ("vit_b_32", 64, "heads.head", "linear", 768, [768, 768, 768]),
         ("convnext_tiny", 64, "classifier.2", "linear", 768, [96, 192, 384]),
         ("squeezenet1_1", 64, "classifier.1", "other", 512, [64, 128, 256]),
-        ("swin_t", 64, "head", "linear", 768, [96, 192, 384]),
         ("regnet_x_400mf", 64, "fc", "linear", 400, [32, 32, 64, 160]),
-        ("densenet121", 64, "classifier", "linear", 1024, [64, 128, 256, 512]),
-        ("googlenet", 64, "fc", "linear", 1024, [64, 192, 480, 832]),
-        ("inception_v3", 96, "fc", "linear", 2048, [64, 192, 288, 768]),
     ],
 )
 def test_families(name: str, size: int, last: str, kind: str, width: int, channels: list[int]) -> None:
@@ -82,6 +78,24 @@ def test_families(name: str, size: int, last: str, kind: str, width: int, channe
         logits, features, earlier = Tapped(found).eval()(image)
         assert torch.equal(logits, whole(image))
     assert features.shape == (2, width) and earlier.shape == (2, sum(channels))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "width", "channels"),
+    [
+        ("alexnet", 64, 4096, [64, 192, 256]),
+        ("densenet121", 64, 1024, [64, 128, 256, 512]),
+        ("googlenet", 64, 1024, [64, 192, 480, 832]),
+        ("inception_v3", 96, 2048, [64, 192, 288, 768]),
+        ("mnasnet0_5", 64, 1280, [24, 48, 144, 288]),
+        ("swin_t", 64, 768, [96, 192, 384]),
+        ("vgg11", 64, 4096, [128, 256, 512, 512]),
+    ],
+)
+def test_more_families_by_their_shapes_alone(name: str, size: int, width: int, channels: list[int]) -> None:
+    found = taps.cut(source.outline(name), size, size)
+    assert found.kind == "linear" and found.features.channels == width
+    assert [tap.channels for tap in found.taps] == channels
 
 
 class Tokens(nn.Module):

@@ -1,0 +1,344 @@
+"""The journal: what is acknowledged is there, what is damaged is named, what failed left nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from on_device import an_entry, files_below, open_journal, some_seen
+
+from edge_agent.errors import InputError, StateBusyError, StateError
+from edge_agent.head import AddedClasses, Head
+from edge_agent.journal import Journal
+from edge_agent.runtime import Seen
+
+FILE = "journal.sqlite3"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def journal(folder: Path) -> Journal:
+    return open_journal(folder)
+
+
+def a_head(seen: list[Seen], added: int = 0, seed: int = 0) -> Head:
+    rng = np.random.default_rng(seed)
+    contexts = np.concatenate([s.context for s in seen]) if seen else np.zeros((0, 4), np.float32)
+    classes = AddedClasses.unlearned(added, 5, 4)
+    return Head(contexts, rng.normal(size=(len(contexts), 3 + added)).astype(np.float32), 2.25, classes)
+
+
+def teach(journal: Journal, count: int = 1, start: int = 1) -> list[Seen]:
+    """`count` corrections, each with a generation over all so far."""
+    seen = [some_seen(number) for number in range(1, start + count)]
+    for number in range(start, start + count):
+        with journal.writing() as writer:
+            assert writer.next_correction() == number
+            writer.add_correction(an_entry(number), seen[number - 1], b"picture %d" % number)
+            assert writer.add_generation("correct", a_head(seen[:number]), range(1, number + 1)) == number
+    return seen
+
+
+def spoil(folder: Path, statement: str, *values: object) -> None:
+    """Change the database behind the journal's back."""
+    connection = sqlite3.connect(folder / FILE)
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+def asked(folder: Path, query: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(folder / FILE)
+    rows = connection.execute(query).fetchall()
+    connection.close()
+    return rows
+
+
+class TestReading:
+    def test_state_that_is_not_there_is_empty_and_stays_away(self, journal: Journal, folder: Path) -> None:
+        assert journal.stamp() is None
+        assert (journal.generation().number, journal.generation().head) == (0, None)
+        assert (journal.records(), journal.history(), journal.added_labels()) == ([], [], ())
+        assert not folder.exists()
+
+    def test_what_was_written_comes_back(self, journal: Journal, folder: Path) -> None:
+        seen = teach(journal, 3)
+        for reader in (journal, open_journal(folder)):
+            records = reader.records()
+            assert [(record.id, record.label) for record in records] == [(1, "frog"), (2, "frog"), (3, "frog")]
+            for record, expected in zip(records, seen, strict=True):
+                for name in ("logits", "features", "context"):
+                    assert np.array_equal(getattr(record.seen, name), getattr(expected, name))
+                    assert getattr(record.seen, name).dtype == np.float32
+            assert reader.history() == [an_entry(number) for number in (1, 2, 3)]
+            generation = reader.generation()
+            assert generation.number == 3
+            assert generation.head is not None
+            assert generation.head.digest() == a_head(seen).digest()
+
+    def test_head_with_views_and_added_classes_comes_back(self, journal: Journal, folder: Path) -> None:
+        one, views = some_seen(1), some_seen(2, rows=3)
+        head = a_head([views, one], added=2)
+        head.added.weight[0], head.added.bias[0] = 7, -1.5
+        with journal.writing() as writer:
+            for number, seen in enumerate((one, views), 1):
+                writer.add_correction(an_entry(number), seen, None)
+            writer.add_generation("correct", head, (2, 1))
+        found = open_journal(folder).generation().head
+        assert found is not None
+        assert found.digest() == head.digest()
+        assert len(found.contexts) == 4
+
+    def test_entry_keeps_every_field(self, journal: Journal) -> None:
+        entry = replace(an_entry(1, "Möwe"), image=None, forced=True, verdict="refused", active=False, reason='"quoted"; it’s')
+        with journal.writing() as writer:
+            writer.add_correction(entry, some_seen(1), None)
+        assert journal.history() == [entry]
+        assert journal.records() == []
+
+    def test_labels_keep_their_order(self, journal: Journal, folder: Path) -> None:
+        for name in ("newt", "Äffchen", "axolotl"):
+            with journal.writing() as writer:
+                writer.add_label(name)
+        assert open_journal(folder).added_labels() == ("newt", "Äffchen", "axolotl")
+        with pytest.raises(StateError, match="UNIQUE"), journal.writing() as writer:
+            writer.add_label("newt")
+        assert journal.added_labels() == ("newt", "Äffchen", "axolotl")
+
+
+class TestWriting:
+    def test_failed_block_leaves_nothing(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 1)
+        before = asked(folder, "SELECT * FROM generations"), journal.history()
+        with pytest.raises(KeyboardInterrupt), journal.writing() as writer:
+            writer.add_correction(an_entry(2), some_seen(2), b"picture")
+            writer.add_label("newt")
+            writer.undo([1])
+            raise KeyboardInterrupt
+        assert (asked(folder, "SELECT * FROM generations"), journal.history()) == before
+        assert journal.added_labels() == ()
+        assert asked(folder, "SELECT count(*) FROM pictures") == [(1,)]
+
+    def test_undo_keeps_the_history(self, journal: Journal) -> None:
+        teach(journal, 3)
+        with journal.writing() as writer:
+            writer.undo([2])
+        assert [record.id for record in journal.records()] == [1, 3]
+        first, second, third = journal.history()
+        assert (first.undone_at, third.undone_at) == (None, None)
+        assert second.undone_at is not None
+        assert second.undone_at.startswith("2026-01-01T00:00:0")
+        assert (first.active, second.active, third.active) == (True, False, True)
+
+    @pytest.mark.parametrize("number", [2, 9])
+    def test_undo_of_what_another_process_undid_is_refused(self, number: int, journal: Journal) -> None:
+        teach(journal, 2)
+        with journal.writing() as writer:
+            writer.undo([2])
+        with pytest.raises(InputError, match="at the same moment"), journal.writing() as writer:
+            writer.undo([1, number])
+        assert [record.id for record in journal.records()] == [1]
+
+    def test_numbers_are_never_given_twice(self, journal: Journal) -> None:
+        teach(journal, 2)
+        spoil(journal.folder, "DELETE FROM pictures")
+        spoil(journal.folder, "DELETE FROM corrections WHERE id=2")
+        with journal.writing() as writer:
+            assert writer.next_correction() == 3
+            assert writer.next_generation() == 3
+
+    def test_old_generations_leave(self, folder: Path) -> None:
+        teach(open_journal(folder, kept_generations=3), 7)
+        assert asked(folder, "SELECT number FROM generations ORDER BY number") == [(5,), (6,), (7,)]
+
+    def test_clock_is_recorded_and_decides_nothing(self, journal: Journal) -> None:
+        with journal.writing() as writer:
+            assert writer.moment == "2026-01-01T00:00:01.000+00:00"
+        teach(journal, 1)
+        journal._now = lambda: datetime(1970, 1, 1, tzinfo=timezone.utc)  # the clock jumps back
+        teach(journal, 1, start=2)
+        assert [record.id for record in journal.records()] == [1, 2]
+        assert journal.generation().number == 2
+
+
+class TestPictures:
+    def test_newest_are_kept(self, folder: Path) -> None:
+        teach(open_journal(folder, kept_pictures=2), 5)
+        assert asked(folder, "SELECT correction, picture FROM pictures ORDER BY 1") == [(4, b"picture 4"), (5, b"picture 5")]
+        assert len(open_journal(folder).history()) == 5, "the correction itself stays"
+
+    def test_bytes_are_limited(self, folder: Path) -> None:
+        teach(open_journal(folder, kept_pictures_bytes=30), 5)
+        assert asked(folder, "SELECT correction FROM pictures ORDER BY 1") == [(3,), (4,), (5,)]
+
+    def test_one_that_is_too_large_alone_is_not_kept(self, folder: Path) -> None:
+        teach(open_journal(folder, kept_pictures_bytes=5), 1)
+        assert asked(folder, "SELECT * FROM pictures") == []
+
+    def test_none_are_kept_where_settings_say_so(self, folder: Path) -> None:
+        teach(open_journal(folder, keep_pictures=False), 2)
+        assert asked(folder, "SELECT * FROM pictures") == []
+
+
+class TestOwner:
+    def test_state_of_another_artifact_is_refused_and_unchanged(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 1)
+        journal.close()
+        before = files_below(folder)
+        readers = (Journal.stamp, Journal.generation, Journal.records, Journal.history, Journal.added_labels)
+        for call in cast(tuple[Callable[[Journal], object], ...], readers):
+            with pytest.raises(StateError, match=r"another artifact: it belongs to artifact aaaaaaaaaaaa…, this one is bbbbbbbbbbbb…"):
+                call(open_journal(folder, "b" * 64))
+        with pytest.raises(StateError, match="another artifact"), open_journal(folder, "b" * 64).writing():
+            pytest.fail("it must not be entered")
+        assert files_below(folder) == before
+
+    def test_owner_is_written_with_the_first_transaction(self, journal: Journal, folder: Path) -> None:
+        with journal.writing() as writer:
+            writer.add_label("newt")
+        assert asked(folder, "SELECT * FROM facts") == [("artifact", "a" * 64)]
+
+
+class TestDamage:
+    def test_damaged_correction_is_named_and_can_be_taken_back(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 3)
+        spoil(folder, "UPDATE corrections SET seen=zeroblob(length(seen)) WHERE id=2")
+        assert journal.generation().head is None
+        with pytest.raises(StateError, match="correction 2 is damaged") as caught:
+            journal.records()
+        assert "edge-agent undo 2" in caught.value.hint
+        with journal.writing() as writer:
+            writer.undo([2])
+        assert [record.id for record in journal.records()] == [1, 3]
+
+    def test_one_flipped_bit_is_seen(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 1)
+        ((blob,),) = asked(folder, "SELECT seen FROM corrections")
+        assert isinstance(blob, bytes)
+        for place in (0, 8, len(blob) // 2, len(blob) - 1):
+            spoil(folder, "UPDATE corrections SET seen=?", blob[:place] + bytes([blob[place] ^ 1]) + blob[place + 1 :])
+            with pytest.raises(StateError, match="correction 1 is damaged"):
+                journal.records()
+        spoil(folder, "UPDATE corrections SET seen=?", blob)
+        assert len(journal.records()) == 1
+
+    def test_damaged_generation_is_reported_as_one_without_a_head(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 2)
+        for damage in ("zeroblob(10)", "CAST(head || 'more' AS BLOB)", "(SELECT head FROM generations WHERE number=1)"):
+            ((blob,),) = asked(folder, "SELECT head FROM generations WHERE number=2")
+            spoil(folder, f"UPDATE generations SET head={damage} WHERE number=2")
+            assert (journal.generation().number, journal.generation().head) == (2, None)
+            spoil(folder, "UPDATE generations SET head=? WHERE number=2", blob)
+        assert journal.generation().head is not None
+
+    def test_correction_that_is_gone_leaves_no_head(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 2)
+        spoil(folder, "DELETE FROM corrections WHERE id=1")
+        assert journal.generation().head is None
+
+    def test_damaged_pages_are_our_error(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 20)
+        journal.close()
+        spoil(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+        path = folder / FILE
+        data = bytearray(path.read_bytes())
+        data[4096:] = b"\xa5" * (len(data) - 4096)
+        path.write_bytes(data)
+        with pytest.raises(StateError, match="cannot be used: database disk image is malformed") as caught:
+            open_journal(folder).history()
+        assert "copy" in caught.value.hint
+        assert caught.value.exit_code == 73
+
+
+class TestSharing:
+    def test_stamp_changes_when_another_one_commits(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 1)
+        other = open_journal(folder)
+        first = other.stamp()
+        assert other.stamp() == first
+        teach(journal, 1, start=2)
+        assert other.stamp() not in (first, None)
+
+    def test_stamp_stays_with_own_commits(self, journal: Journal) -> None:
+        teach(journal, 1)
+        first = journal.stamp()
+        teach(journal, 1, start=2)
+        assert journal.stamp() == first
+
+    def test_stamp_changes_with_every_opening(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 1)
+        found = {journal.stamp()}
+        for number in (2, 3, 4):  # SQLite's own number begins anew, and may be what it was
+            journal.close()
+            teach(open_journal(folder), 1, start=number)
+            found.add(journal.stamp())
+        assert len(found) == 4
+
+    def test_busy_state_is_named(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 1)
+        impatient = open_journal(folder, wait_ms=20)
+        with journal.writing():
+            with pytest.raises(StateBusyError, match="in use by another process") as caught, impatient.writing():
+                pytest.fail("it must not be entered")
+            assert "wait_ms" in caught.value.hint
+            assert len(impatient.records()) == 1, "readers do not wait"
+        with impatient.writing() as writer:
+            writer.add_label("newt")
+
+    def test_writer_waits_for_its_turn(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 1)
+        other, entered = open_journal(folder), threading.Event()
+
+        def late() -> None:
+            with other.writing() as writer:
+                entered.set()
+                writer.add_label("second")
+
+        with journal.writing() as writer:
+            thread = threading.Thread(target=late)
+            thread.start()
+            assert not entered.wait(0.05)
+            writer.add_label("first")
+        thread.join(10)
+        assert journal.added_labels() == ("first", "second")
+
+    def test_threads_share_one_journal(self, journal: Journal) -> None:
+        faults: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                for _ in range(10):
+                    with journal.writing() as writer:
+                        number = writer.next_correction()
+                        writer.add_correction(an_entry(number), some_seen(number), b"picture")
+                    journal.records()
+            except BaseException as error:
+                faults.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert not faults
+        assert [entry.id for entry in journal.history()] == list(range(1, 41))
+
+    def test_closed_journal_opens_again(self, journal: Journal) -> None:
+        teach(journal, 1)
+        journal.close()
+        journal.close()
+        assert len(journal.records()) == 1
+        journal.close()
+        teach(journal, 1, start=2)
+        assert len(journal.records()) == 2
