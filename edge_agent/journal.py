@@ -24,6 +24,7 @@ from edge_agent.errors import InputError, StateError
 from edge_agent.guard import SentinelReport
 from edge_agent.head import AddedClasses, Head
 from edge_agent.journal_file import open_for_reading, open_for_writing, translated_errors
+from edge_agent.remembering import Memory, mean_context
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
@@ -218,12 +219,14 @@ class Journal:
     def _unpack_head(self, connection: sqlite3.Connection, blob: bytes) -> Head | None:
         """The head of a sound generation; None when a correction that it needs is damaged."""
         arrays = load(blob)
-        contexts = []
-        for number in arrays["rows"].tolist():
+        seen, contexts = [], []
+        for number in arrays["ids"].tolist():
             row = connection.execute("SELECT seen, seen_sha256 FROM corrections WHERE id=?", (number,)).fetchone()
             if row is None or hashlib.sha256(row[0]).hexdigest() != row[1]:
                 return None
-            contexts.append(load(row[0])["context"])
+            seen.append(load(row[0])["context"])
+        for end, merged, rows in zip(np.cumsum(arrays["merged"]), arrays["merged"], arrays["rows"], strict=True):
+            contexts.append(mean_context(seen[end - merged : end]) if merged > 1 else seen[end - 1][:rows])
         added = AddedClasses(arrays["weight"], arrays["local"], arrays["bias"])
         stacked = np.concatenate(contexts) if contexts else np.zeros((0, added.local.shape[1]), np.float32)
         return Head(stacked, arrays["coefficients"], float(arrays["exponent"][0]), added)
@@ -256,15 +259,19 @@ class Writer:
             self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?)", row)
             self._drop_pictures()
 
-    def add_generation(self, cause: str, head: Head, rows: Sequence[int]) -> int:
-        """Write a snapshot of the head; `rows` are the ids behind its contexts, in its order. Returns its number."""
+    def add_generation(self, cause: str, head: Head, memories: Sequence[Memory]) -> int:
+        """Write a snapshot of the head; `memories` are what its rows stand for, in its order. Returns its number."""
         arrays: dict[str, NDArray[np.generic]] = {
-            "rows": np.asarray(rows, np.int64), "coefficients": head.coefficients, "exponent": np.array([head.exponent]),
+            "ids": np.asarray([number for memory in memories for number in memory.ids], np.int64),
+            "merged": np.asarray([len(memory.ids) for memory in memories], np.int64),
+            "rows": np.asarray([len(memory.seen.context) for memory in memories], np.int64),
+            "coefficients": head.coefficients, "exponent": np.array([head.exponent]),
             "weight": head.added.weight, "local": head.added.local, "bias": head.added.bias,
         }  # fmt: skip
         blob = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         row = (self.moment, cause, blob, hashlib.sha256(blob).hexdigest())
-        number = self._connection.execute("INSERT INTO generations (made_at, cause, head, sha256) VALUES (?, ?, ?, ?)", row).lastrowid or 0
+        statement = "INSERT INTO generations (made_at, cause, head, sha256) VALUES (?, ?, ?, ?)"
+        number = self._connection.execute(statement, row).lastrowid or 0
         self._connection.execute("DELETE FROM generations WHERE number <= ?", (number - self._settings.kept_generations,))
         return number
 

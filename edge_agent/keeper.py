@@ -99,7 +99,7 @@ class HeadKeeper:
         self, writer: Writer, cause: str, evidence: tuple[Evidence, ...], labels: tuple[str, ...], solution: Solution
     ) -> Serving:
         """Write a generation; what is returned may serve once the transaction has committed: see `adopt`."""
-        number = writer.add_generation(cause, solution.head, solution.rows)
+        number = writer.add_generation(cause, solution.head, solution.memories)
         right = self.guard.right(solution.head)
         return Serving(solution.head, number, labels, right, self._journal.stamp(), evidence)
 

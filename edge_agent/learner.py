@@ -2,7 +2,7 @@
 
 The rule:
 
-1. Of two corrections of the same picture the later stands. Past the capacity the oldest leave.
+1. Of two corrections of the same picture the later stands. Past the capacity older ones are merged (`remembering.py`).
 2. The kernel is the widest whose leak over the remembered rows stays within the budget: few corrections reach far, many stay local.
 3. From A = 0, steps on the rows that are not yet right with enough probability, each as long as the kernel allows, until none is left.
 
@@ -25,6 +25,7 @@ from edge_agent.artifact import Artifact
 from edge_agent.engines.contract import Batch, FloatArray, HeadEngine
 from edge_agent.head import NOT_IN_USE, AddedClasses, Evidence, Head, kernel
 from edge_agent.new_class import NewClassRule
+from edge_agent.remembering import Memory, memories
 from edge_agent.settings import Settings
 
 IndexArray = NDArray[np.int64]
@@ -44,13 +45,18 @@ class Solution:
         head: ready to serve.
         steps: gradient steps taken.
         learned: whether every remembered row is right with the confidence asked for.
-        rows: ids of the corrections that act, in the order of the head's rows; the others are superseded or forgotten.
+        memories: what the head's rows stand for, in their order; corrections that are in none are superseded or forgotten.
     """
 
     head: Head
     steps: int
     learned: bool
-    rows: tuple[int, ...]
+    memories: tuple[Memory, ...]
+
+    @property
+    def acting(self) -> frozenset[int]:
+        """Ids of the corrections that act, on their own or merged with others."""
+        return frozenset(number for memory in self.memories for number in memory.ids)
 
 
 class Learner:
@@ -86,7 +92,7 @@ class Learner:
         Returns:
             The head, and how it was found.
         """
-        acting = self._acting(sorted(evidence, key=lambda e: e.id))
+        acting = self._memories(sorted(evidence, key=lambda e: e.id))
         added = AddedClasses.unlearned(added_labels, self._features, self._directions)
         exponent = self.exponent(sum(len(e.seen.context) for e in acting))
         empty = Head.factory(self._classes, exponent, added)
@@ -99,18 +105,12 @@ class Learner:
         labels = np.concatenate([np.full(len(e.seen.context), e.label) for e in acting])
         coefficients, steps, learned = self._descend(kernel(contexts, contexts, exponent), base, labels)
         head = Head(contexts, coefficients, exponent, empty.added)
-        return Solution(head, steps, learned, tuple(e.id for e in acting))
+        return Solution(head, steps, learned, tuple(acting))
 
-    def _acting(self, evidence: list[Evidence]) -> list[Evidence]:
-        """The corrections that stand, from the newest back to the capacity, in an order that only their content decides."""
-        kept: list[Evidence] = []
-        rows = 0
-        for candidate in self._unrepeated(evidence):
-            rows += len(candidate.seen.context)
-            if rows > self._capacity:
-                break
-            kept.append(candidate)
-        return sorted(kept, key=lambda e: (e.seen.context.tobytes(), e.label))
+    def _memories(self, evidence: list[Evidence]) -> list[Memory]:
+        """What is remembered of the corrections, within the capacity and in an order that only the content decides."""
+        kept = memories(self._unrepeated(evidence), self._capacity)
+        return sorted(kept, key=lambda memory: (memory.seen.context.tobytes(), memory.label))
 
     def _unrepeated(self, evidence: list[Evidence]) -> Iterator[Evidence]:
         """The newest first, without those whose picture came again later; in blocks, since the capacity is reached long before the end."""

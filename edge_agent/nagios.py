@@ -15,7 +15,7 @@ from decimal import Decimal
 from edge_agent.errors import UsageError
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
-_RANGE = re.compile(rf"(@)?(?:(~|{_NUMBER})?(:))?({_NUMBER})?")
+_RANGE = re.compile(rf"(@)?(?:(~|{_NUMBER})?(:))?({_NUMBER})?", re.ASCII)
 
 
 class Status(enum.IntEnum):

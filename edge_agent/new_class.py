@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.artifact import Artifact
-from edge_agent.head import AddedClasses, Evidence
+from edge_agent.head import AddedClasses
+from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
 
 DoubleArray = NDArray[np.float64]
@@ -35,11 +36,11 @@ class NewClassRule:
         own = own[np.arange(len(own)), statistics.sentinel_labels]
         self._own_logit, self._own_deviation = float(own.mean()), float(own.std())
 
-    def rows(self, evidence: Sequence[Evidence], added_labels: int) -> AddedClasses:
+    def rows(self, memories: Sequence[Memory], added_labels: int) -> AddedClasses:
         """The rows of the added classes.
 
         Args:
-            evidence: the corrections that act, in their canonical order.
+            memories: the corrections that act, in their canonical order.
             added_labels: `P`.
 
         Returns:
@@ -48,7 +49,7 @@ class NewClassRule:
         classes = self._sentinel.logits.shape[1]
         added = AddedClasses.unlearned(added_labels, len(self._mean), self._sentinel.context.shape[1])
         for place in range(added_labels):
-            shots = [e.seen for e in evidence if e.label == classes + place][:SHOTS]
+            shots = [e.seen for e in memories if e.label == classes + place][:SHOTS]
             if shots:
                 features = np.stack([s.features[0] for s in shots]).mean(0, dtype=np.float64)
                 context = np.stack([s.context[0] for s in shots]).mean(0, dtype=np.float64)

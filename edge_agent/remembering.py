@@ -8,6 +8,7 @@ right (docs/learning.md).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from edge_agent.head import Evidence
 from edge_agent.runtime import Seen
 
+FloatArray = NDArray[np.float32]
 EXACT_SHARE = 0.5  # of the rows is for the newest corrections, each on its own
 MOST_MERGED = 4  # times the capacity: older corrections than that are forgotten, which bounds the work
 _APART = -2.0  # below every cosine
@@ -41,40 +43,43 @@ def memories(newest_first: Iterable[Evidence], capacity: int) -> list[Memory]:
     Returns:
         Memories with at most `capacity` rows, in the order given; merged ones last.
     """
-    kept, rows, rest = list[Memory](), 0, list[Evidence]()
-    exact = capacity
-    for evidence in newest_first:
-        rows += len(evidence.seen.context)
-        if not rest and rows <= exact:
-            kept.append(Memory((evidence.id,), evidence.label, evidence.seen))
-            continue
-        if not rest:  # it does not fit: what is beyond the share of the newest is merged, as if it had come now
-            exact = int(capacity * EXACT_SHARE)
-            while kept and sum(len(memory.seen.context) for memory in kept) > exact:
-                moved = kept.pop()
-                rest.insert(0, Evidence(moved.ids[0], moved.label, moved.seen))
-        rest.append(evidence)
-        if len(rest) == MOST_MERGED * capacity:
-            break
-    return kept + _merged(rest, capacity - sum(len(memory.seen.context) for memory in kept)) if rest else kept
+    evidence = list(itertools.islice(newest_first, MOST_MERGED * capacity))
+    rows = list(itertools.accumulate(len(e.seen.context) for e in evidence))
+    if not rows or rows[-1] <= capacity:
+        return [_alone(e) for e in evidence]
+    exact = max(1, sum(total <= capacity * EXACT_SHARE for total in rows))
+    newest = [_alone(e) for e in evidence[:exact]] if rows[exact - 1] <= capacity else [_alone(_without_views(evidence[0]))]
+    left = capacity - sum(len(memory.seen.context) for memory in newest)
+    return newest + _merged([_without_views(e) for e in evidence[exact:]], left)
 
 
-def together(parts: Sequence[Seen], label: int) -> Seen:
-    """The one row of several pictures with the same label; their views are left out.
+def _alone(evidence: Evidence) -> Memory:
+    return Memory((evidence.id,), evidence.label, evidence.seen)
+
+
+def _without_views(evidence: Evidence) -> Evidence:
+    seen = evidence.seen
+    return Evidence(evidence.id, evidence.label, Seen(seen.logits[:1], seen.features[:1], seen.context[:1]))
+
+
+def mean_context(contexts: Sequence[FloatArray]) -> FloatArray:
+    """Where the row of several pictures lies.
 
     Args:
-        parts: what was seen of each, in the order of `Memory.ids`.
-        label: of all of them.
+        contexts: `[V, K]` of each correction, in the order of `Memory.ids`: the picture's own first, then its views'.
 
     Returns:
-        The mean context at unit length, and logits and features of the picture that was furthest from right.
+        `[1, K]`, the mean of the pictures, at unit length; the views are left out.
     """
-    if len(parts) == 1:
-        return parts[0]
-    total = np.sum([part.context[0].astype(np.float64) for part in parts], axis=0)
-    context = (total / np.linalg.norm(total)).astype(np.float32)
+    total = np.sum([context[0].astype(np.float64) for context in contexts], axis=0)
+    row: FloatArray = (total / np.linalg.norm(total)).astype(np.float32)[None]
+    return row
+
+
+def _together(parts: Sequence[Seen], label: int) -> Seen:
+    """The one row of several pictures: their mean context, and logits and features of the one that was furthest from right."""
     hardest = parts[int(np.argmax([_need(part, label) for part in parts]))]
-    return Seen(hardest.logits[:1], hardest.features[:1], context[None])
+    return Seen(hardest.logits[:1], hardest.features[:1], mean_context([part.context for part in parts]))
 
 
 def _need(seen: Seen, label: int) -> float:
@@ -85,6 +90,8 @@ def _need(seen: Seen, label: int) -> float:
 
 def _merged(evidence: Sequence[Evidence], most: int) -> list[Memory]:
     """Merge the nearest two of a label until at most `most` rows are left; those that cannot be merged leave oldest first."""
+    if most < 1 or not evidence:
+        return []
     labels = np.array([e.label for e in evidence])
     contexts = np.stack([e.seen.context[0] for e in evidence]).astype(np.float64)
     heaps = [_Heap(contexts[labels == label], np.flatnonzero(labels == label)) for label in np.unique(labels)]
@@ -127,7 +134,6 @@ class _Heap:
 
 
 def _memory(group: Sequence[Evidence]) -> Memory:
-    label = group[0].label
-    first = Seen(group[0].seen.logits[:1], group[0].seen.features[:1], group[0].seen.context[:1])
-    seen = first if len(group) == 1 else together([e.seen for e in group], label)
-    return Memory(tuple(e.id for e in group), label, seen)
+    if len(group) == 1:
+        return _alone(group[0])
+    return Memory(tuple(e.id for e in group), group[0].label, _together([e.seen for e in group], group[0].label))

@@ -38,7 +38,7 @@ def supervised(work: Work[Result], timeout_s: float) -> Result:
     Raises:
         RuntimeUnavailable: it took too long, or its process died; the message says at what.
     """
-    heavy = {"onnxruntime", "torch"} & set(sys.modules)  # their threads would not live on in a child
+    heavy = {"numpy", "onnxruntime"} & set(sys.modules)  # their threads would not live on in a child
     if hasattr(os, "fork") and not heavy and threading.active_count() == 1:
         return _in_child(work, timeout_s)
     return _in_thread(work, timeout_s)

@@ -15,6 +15,7 @@ from PIL import Image
 from edge_agent.agent import EdgeAgent
 from edge_agent.artifact import Artifact
 from edge_agent.results import Prediction
+from edge_agent.runtime import Backbone
 from edge_agent.settings import Settings
 
 # The default finds the same examples on every run; `--hypothesis-profile=search` looks for new ones.
@@ -76,3 +77,17 @@ def agent(tmp_path: Path) -> Iterator[EdgeAgent]:
     opened = EdgeAgent.open(ARTIFACT, tmp_path / "state")
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def shared_backbone(factory: EdgeAgent) -> Iterator[None]:
+    """Agents of one module look through one session: it is frozen, and starting it takes longer than most tests."""
+    real = Backbone.open.__func__  # type: ignore[attr-defined]
+
+    def shared(kind: type[Backbone], artifact: Artifact, provider: str, threads: int) -> Backbone:
+        same = artifact.digest == factory.artifact.digest and (provider, threads) == ("auto", 0)
+        return factory._backbone if same else real(kind, artifact, provider, threads)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Backbone, "open", classmethod(shared))
+        yield

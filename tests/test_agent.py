@@ -22,6 +22,7 @@ from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
 PHOTO, TRUTH = PHOTOS[0], TRUTHS[0]
+pytestmark = pytest.mark.usefixtures("shared_backbone")
 
 
 @pytest.fixture

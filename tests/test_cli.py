@@ -29,6 +29,8 @@ PHOTO, TRUTH = str(PHOTOS[0]), TRUTHS[0]
 RANKED = {"label", "probability"}
 COMMANDS = ("info", "labels", "predict", "correct", "undo", "history", "reset", "export-onnx")
 
+pytestmark = pytest.mark.usefixtures("shared_backbone")
+
 
 @dataclass(frozen=True)
 class Answer:

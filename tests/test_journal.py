@@ -17,6 +17,7 @@ from on_device import an_entry, files_below, open_journal, some_seen
 from edge_agent.errors import InputError, StateBusyError, StateError
 from edge_agent.head import AddedClasses, Head
 from edge_agent.journal import Journal
+from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
 
 FILE = "journal.sqlite3"
@@ -46,7 +47,8 @@ def teach(journal: Journal, count: int = 1, start: int = 1) -> list[Seen]:
         with journal.writing() as writer:
             assert writer.next_correction() == number
             writer.add_correction(an_entry(number), seen[number - 1], b"picture %d" % number)
-            assert writer.add_generation("correct", a_head(seen[:number]), range(1, number + 1)) == number
+            memories = [Memory((n,), 0, seen[n - 1]) for n in range(1, number + 1)]
+            assert writer.add_generation("correct", a_head(seen[:number]), memories) == number
     return seen
 
 
@@ -94,7 +96,7 @@ class TestReading:
         with journal.writing() as writer:
             for number, seen in enumerate((one, views), 1):
                 writer.add_correction(an_entry(number), seen, None)
-            writer.add_generation("correct", head, (2, 1))
+            writer.add_generation("correct", head, [Memory((2,), 0, views), Memory((1,), 0, one)])
         found = open_journal(folder).generation().head
         assert found is not None
         assert found.digest() == head.digest()

@@ -20,7 +20,6 @@ from edge_agent.engines import open_engine
 from edge_agent.head import Evidence
 from edge_agent.learner import Learner
 from edge_agent.results import Prediction
-from edge_agent.runtime import Backbone
 from edge_agent.settings import Settings
 
 
@@ -69,14 +68,7 @@ def fold(agent: EdgeAgent, seen: Sequence[Prediction]) -> str:
 
 
 laws = settings(max_examples=15)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_backbone(factory: EdgeAgent) -> Iterator[None]:
-    """All agents of this module look through the same session: it is frozen, and starting one takes longer than a law."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Backbone, "open", lambda *_: factory._backbone)
-        yield
+pytestmark = pytest.mark.usefixtures("shared_backbone")
 
 
 @laws
