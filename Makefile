@@ -10,10 +10,10 @@ PHOTOS ?= ../shared/data/cifar10-train.zip
 TEST_PHOTOS ?= ../shared/data/cifar10-test.zip
 WEIGHTS ?= ../shared/data/mobilenet_v3_small-cifar10-64px.pth
 
-.PHONY: help demo test lint types unit artifacts field bench-learning clean
+.PHONY: help demo test lint types unit artifacts field bench-learning bench-engines test-platforms test-aarch64 device-size clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' Makefile
 
 demo: $(DEVICE)/ready  ## the main job on real photos: correct one picture, check it, take it back (no torch)
 	@$(DEVICE)/bin/python demo/demo.py
@@ -38,6 +38,18 @@ field: $(WORKSTATION)/ready  ## choose the photos of artifacts/field again: TEST
 bench-learning: $(WORKSTATION)/ready  ## corrections measured on real photos: TEST_PHOTOS=folder or zip
 	$(WORKSTATION)/bin/edge-export build --model mobilenet_v3_small --weights none --data artifacts/field --output out/pass-224 --overwrite
 	$(WORKSTATION)/bin/python benchmarks/learning.py --photos $(TEST_PHOTOS) --reference out/pass-224
+
+bench-engines: $(WORKSTATION)/ready  ## a step of either engine, side by side: times and peak memory
+	$(WORKSTATION)/bin/python benchmarks/engines.py
+
+test-platforms: $(DEVICE)/ready  ## the same answers on every Python here, oldest to newest ONNX Runtime: GPU_WHEELS=1 for those too
+	$(DEVICE)/bin/python tests/platforms/matrix.py $(if $(GPU_WHEELS),--gpu-wheels)
+
+test-aarch64: $(DEVICE)/ready  ## the same answers on an emulated Raspberry Pi 4
+	$(DEVICE)/bin/python tests/platforms/aarch64.py
+
+device-size: $(DEVICE)/ready  ## what each extra really installs, and that the minimal set is small and does the job
+	$(DEVICE)/bin/python tests/platforms/size.py $(if $(GPU_WHEELS),--gpu-wheels)
 
 clean:  ## remove both environments and what the tools left
 	rm -rf $(DEVICE) $(WORKSTATION) build out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

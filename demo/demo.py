@@ -83,9 +83,9 @@ def show_one_photo(agent: EdgeAgent, path: Path, console: Console) -> None:
     before = {name: agent.predict(picture) for name, picture in pictures.items()}
     seen = agent.predict(path, name=str(path.relative_to(ROOT)))
     console.print(f"[bold]1  predict[/bold]   {seen.image}: the model says {said(seen, truth)}, it is {truth}")
-    done = agent.correct(seen, truth)
+    done = agent.correct(path, truth)
     console.print(
-        f"[bold]2  correct[/bold]   one picture, {done.steps} gradient steps, {done.elapsed_ms:.1f} ms with the commit: "
+        f"[bold]2  correct[/bold]   one picture and its mirror image, {done.steps} gradient steps, {done.elapsed_ms:.1f} ms all told: "
         f"[green]{done.verdict}[/green]"
     )
     after = {name: agent.predict(picture) for name, picture in pictures.items()}
@@ -129,14 +129,14 @@ def show_all_photos(agent: EdgeAgent, paths: list[Path], console: Console) -> No
     """Every field photo, one after the other into the same head, then all of them once more; and the same with the tutorials' recipe."""
     seen = [agent.predict(path) for path in paths]
     truths = [path.parent.name for path in paths]
-    times = [agent.correct(one, truth).elapsed_ms for one, truth in zip(seen, truths, strict=True)]
+    times = [agent.correct(path, truth).elapsed_ms for path, truth in zip(paths, truths, strict=True)]
     learned = sum(agent.predict(path).label == truth for path, truth in zip(paths, truths, strict=True))
     layer, labels = last_layer(agent), [agent.labels.index(truth) for truth in truths]
     for one, label in zip(seen, labels, strict=True):
         layer = adamw_on_one_sample(layer, one.seen.features[0], label)
     kept = sum(int(layer.labels(one.seen.features)[0]) == label for one, label in zip(seen, labels, strict=True))
     info = agent.info()
-    ours = f"sentinel {info.factory_accuracy:.1%} → {info.sentinel_accuracy:.1%}, {np.median(times):.1f} ms each with the commit"
+    ours = f"sentinel {info.factory_accuracy:.1%} → {info.sentinel_accuracy:.1%}, {np.median(times):.1f} ms each, all told"
     console.print(f"[bold]6  all {len(paths)}[/bold]    every field photo taught once, in turn: [green]{learned} right[/green], {ours}")
     console.print(f"             the tutorials' AdamW: {kept} right, sentinel → {sentinel_accuracy(agent, layer):.1%}")
 

@@ -15,7 +15,7 @@ from edge_agent.journal_file import FILE_NAME
 from edge_agent.nagios import Measure, Range, Status
 from edge_agent.runtime import Seen
 from edge_agent.state_reader import VERDICTS, StateFacts, find_damage, read_facts
-from edge_agent.subject import Subject
+from edge_agent.subject import PartFailed, Subject
 
 RECENT = 20
 _SPARE_BYTES = 192 * 1024**2  # the rows, the heads and SQLite's log, beside the pictures
@@ -35,12 +35,18 @@ def check_state(subject: Subject) -> Check:
         subject.health.measure("state_size", size, Range.at_most(4 * limit), Range.at_most(limit)),
         subject.health.measure("state_generations", facts.generations),
     ]
-    if not faults or faults[0].status is not Status.CRITICAL:
-        subject.serving()  # a state that cannot serve is this check's to report
-    if subject.health.deep and not any(fault.status is Status.CRITICAL for fault in faults):
-        measures.append(_solved_again(subject))
+    sentence = _state_sentence(folder, facts, size)
+    if not any(fault.status is Status.CRITICAL for fault in faults):
+        try:
+            subject.serving()
+            if subject.health.deep:
+                measures.append(_solved_again(subject))
+        except PartFailed as failed:  # a state that cannot serve is this check's to report; what else cannot is not
+            if failed.part == "state":
+                raise
+            sentence += f"; not compared with the {failed.part}, which failed"
     hint = "keep fewer pictures (kept_pictures_bytes), or solve the head again: teach or undo one correction"
-    return conclude("state", _state_sentence(folder, facts, size), measures, hint, faults)
+    return conclude("state", sentence, measures, hint, faults)
 
 
 def check_head(subject: Subject) -> Check:

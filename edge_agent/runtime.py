@@ -99,5 +99,5 @@ class Backbone:
 
 
 def _cuda_missing(fault: str) -> RuntimeUnavailable:
-    hint = "install an extra with CUDA ([cuda] or [portable-gpu]) and the CUDA libraries it names, or use --provider auto"
+    hint = "install [cuda] or [portable-gpu] and the CUDA libraries (pip install 'onnxruntime-gpu[cuda,cudnn]'), or use --provider auto"
     return RuntimeUnavailable(f"CUDAExecutionProvider cannot be used: {fault}", hint)

@@ -7,11 +7,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import UsageError
-from edge_agent.image import ImageLimits
 from edge_agent.settings_file import read_settings_file
+
+if TYPE_CHECKING:
+    from edge_agent.image import ImageLimits
 
 ENVIRONMENT_PREFIX = "EDGE_AGENT_"
 PILLOW_PIXELS = 178_956_970
@@ -28,7 +30,7 @@ class Settings:
         threads: threads of the backbone; 0 leaves the choice to ONNX Runtime.
         max_file_bytes: greatest picture file.
         max_pixels: greatest width × height of a picture.
-        views: re-shots that are remembered with a correction (0…8).
+        views: re-shots that are remembered with a correction (0…8); the first brings a tenth more of the re-shots right, others little.
         confidence: a correction is learned when its label has at least this probability (0.5…0.999).
         rounds: greatest number of gradient steps of one solve.
         exponent_low, exponent_high: range of the kernel's exponent m.
@@ -47,9 +49,9 @@ class Settings:
     provider: str = "auto"
     engine: str = "auto"
     threads: int = 0
-    max_file_bytes: int = ImageLimits.file_bytes
-    max_pixels: int = ImageLimits.pixels
-    views: int = 0
+    max_file_bytes: int = 64 * 1024**2
+    max_pixels: int = 50_000_000
+    views: int = 1
     confidence: float = 0.9
     rounds: int = 100
     exponent_low: float = 2.0
@@ -79,7 +81,9 @@ class Settings:
 
     @property
     def image_limits(self) -> ImageLimits:
-        """The limits of `edge_agent.image`."""
+        """The limits of `edge_agent.image`; with it comes Pillow, which a command without a picture does not wait for."""
+        from edge_agent.image import ImageLimits
+
         return ImageLimits(self.max_file_bytes, self.max_pixels)
 
     @classmethod

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from edge_agent.artifact import Artifact
 from edge_agent.errors import EdgeAgentError, RuntimeUnavailable, StateError
 from edge_agent.health_settings import HealthSettings
-from edge_agent.image import open_picture, to_tensor
 from edge_agent.journal import Journal, Opening
 from edge_agent.journal_file import open_for_reading, translated_errors
 from edge_agent.keeper import HeadKeeper, Serving
@@ -139,6 +138,8 @@ class Subject:
 
     def golden(self, place: int) -> NDArray[np.float32]:
         """The network's input `[1, 3, H, W]` of one golden sample, from its file."""
+        from edge_agent.image import open_picture, to_tensor
+
         artifact = self.artifact()
         picture = open_picture(artifact.read(f"golden/{place:02}.png"), self.settings.image_limits, f"golden sample {place}")
         return to_tensor(picture, artifact.manifest.image)[None]

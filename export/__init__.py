@@ -8,6 +8,7 @@ Data flows one way:
     labels    a file or the folders' names         → the labels, in the order of the logits
     dataset   a folder of one folder per label     → sentinel and statistics pictures, independent of file names
     taps      the traced network                   → its last layer, what enters it, the nodes to tap
+    tapped    the network opened there             → logits, features and the averaged taps
     measure   pictures through the tapped network  → logits and raw features
     statistics  raw features                       → temperature, context map, leak table, class scalars
     backbone_graph, head_graph, portable_step      → the ONNX files

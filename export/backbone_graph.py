@@ -12,7 +12,7 @@ from export import clean
 from export.quiet import quiet
 from export.signatures import BACKBONE_INPUT, BACKBONE_OUTPUTS
 from export.statistics import ContextMap
-from export.taps import Tapped
+from export.tapped import Tapped
 
 SMALLEST_NORM = 1e-12  # a clamp: an added epsilon would be optimised away as zero
 

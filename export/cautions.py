@@ -46,13 +46,18 @@ def of_pictures(split: Split, measured: Measured, labels: Sequence[str], unreada
 
 
 def of_results(leak: NDArray[np.float32], accuracy: float, classes: int, random: bool) -> list[str]:
-    """What the finished numbers give away: collapsed features, chance accuracy, random weights."""
+    """What the finished numbers give away: collapsed features, accuracy of chance or beyond belief, random weights."""
     found: list[str] = []
     if random:
         found.append("the weights are random (--weights none): good for trying out, not for use")
     elif accuracy < min(0.5, 2 / classes):
         found.append(
             f"the network is right on {accuracy:.1%} of the sentinel only: check the order of --labels, --mean, --std and --input-size"
+        )
+    if accuracy == 1.0 and not random:
+        found.append(
+            "the network is right on the whole sentinel, so its confidence cannot be measured and may be shown too high: "
+            "give pictures in --data that it was not trained on"
         )
     if collapsed(leak):
         found.append(

@@ -94,6 +94,8 @@ def build(
         report = run_build(plan, progress)
     for picture in report.unreadable[:MOST_NAMED]:
         click.echo(f"not read: {picture}", err=True)
+    if len(report.unreadable) > MOST_NAMED:
+        click.echo(f"not read: {len(report.unreadable) - MOST_NAMED} more", err=True)
     show_build(report) if not as_json else click.echo(json.dumps(build_json(report), ensure_ascii=False))
 
 

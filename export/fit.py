@@ -12,7 +12,8 @@ from export.backbone_graph import Backbone
 from export.dataset import Picture, Progress, Split, Unreadable
 from export.measure import FloatArray, Measured, measure
 from export.plan import BuildPlan, Prepared
-from export.taps import Cut, Tapped, cut
+from export.tapped import Tapped
+from export.taps import Cut, cut
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from edge_agent.errors import InputError
 from edge_agent.image import ImageLimits
 from edge_agent.manifest import ImageSpec
 from export.dataset import Picture, Progress, Unreadable, batch_size, batches
-from export.taps import Tapped
+from export.tapped import Tapped
 
 FloatArray = NDArray[np.float32]
 
@@ -69,13 +69,8 @@ def measure(network: Tapped, pictures: Sequence[Picture], spec: ImageSpec, limit
         progress(stage, len(kept) + len(unreadable), len(pictures))
     if not kept:
         raise InputError(f"none of {len(pictures)} pictures can be read; the first: {unreadable[0]}", "look at the files of --data")
-    result = Measured(
-        tuple(kept),
-        np.concatenate(logits),
-        np.concatenate(raw),
-        np.array([picture.label for picture in kept], np.int64),
-        tuple(unreadable),
-    )
+    labels = np.array([picture.label for picture in kept], np.int64)
+    result = Measured(tuple(kept), np.concatenate(logits), np.concatenate(raw), labels, tuple(unreadable))
     _require_finite(result)
     return result
 

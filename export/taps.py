@@ -281,27 +281,3 @@ def _choose(candidates: list[Tap], sizes: tuple[Mapping[str, tuple[int, ...]], i
         raise InputError("the network has no place that everything flows through", "it needs a trunk: blocks one after the other")
     picks = sorted({round(len(pool) * part / (TOKEN_TAPS + 1)) for part in range(1, TOKEN_TAPS + 1)})
     return tuple(pool[min(pick, len(pool) - 1)] for pick in picks)
-
-
-class Tapped(nn.Module):
-    """The network with its taps open: image `[N, 3, H, W]` → logits `[N, C]`, features `[N, D]`, taps `[N, E − D]`."""
-
-    def __init__(self, opened: Cut) -> None:
-        super().__init__()
-        self.points = (opened.features, *opened.taps)
-        self.network = _opened(opened.graph, [point.name for point in self.points])
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run the network once."""
-        logits, *values = self.network(image)
-        pooled = [value.mean(point.axes) if point.axes else value for point, value in zip(self.points, values, strict=True)]
-        return logits, pooled[0], torch.cat(pooled[1:], dim=1)
-
-
-def _opened(graph: fx.GraphModule, names: list[str]) -> fx.GraphModule:
-    copied = fx.Graph()
-    mapping: dict[fx.Node, fx.Node] = {}
-    result: Any = copied.graph_copy(graph.graph, mapping)
-    by_name = {node.name: new for node, new in mapping.items()}
-    copied.output((result, *(by_name[name] for name in names)))
-    return fx.GraphModule(graph, copied)

@@ -13,7 +13,7 @@ from edge_agent.errors import InputError
 from export import clean
 from export.backbone_graph import Backbone, write_backbone
 from export.statistics import ContextMap
-from export.taps import Tapped
+from export.tapped import Tapped
 from export.written import WrittenBackbone
 
 

@@ -90,7 +90,8 @@ def test_trained_network_on_real_photos(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "photos", chosen[::10])
     data = next(folder for folder in (tmp_path / "photos", *(tmp_path / "photos").rglob("*")) if len(list(folder.iterdir())) == 10)
     weights = str(SHARED / "mobilenet_v3_small-cifar10-64px.pth")
-    found = build(BuildPlan("mobilenet_v3_small", weights, None, data, tmp_path / "out", Overrides(input_size_px=64)), lambda *_: None)
+    plan = BuildPlan("mobilenet_v3_small", weights, None, data, tmp_path / "out", Overrides(input_size_px=64))
+    found = build(plan, lambda *_: None)
     manifest = found.manifest
     assert sum(entry.bytes for entry in manifest.files.values()) < 10_000_000
     assert manifest.sentinel.accuracy > 0.7 and manifest.features == 1024 and manifest.directions == 96

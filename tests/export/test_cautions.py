@@ -70,6 +70,13 @@ def test_accuracy_of_chance_hints_at_the_order_of_labels() -> None:
     assert len(cautions.of_results(GOOD_LEAK, 0.4, 2, False)) == 1
 
 
+def test_perfect_accuracy_leaves_the_temperature_open() -> None:
+    (found,) = cautions.of_results(GOOD_LEAK, 1.0, 10, False)
+    assert "confidence cannot be measured" in found and "not trained on" in found
+    assert cautions.of_results(GOOD_LEAK, 0.999, 10, False) == []
+    assert len(cautions.of_results(GOOD_LEAK, 1.0, 10, True)) == 1, "of random weights only that they are random"
+
+
 def test_collapsed_features_come_with_the_way_out() -> None:
     (found,) = cautions.of_results(np.full(29, 0.008, np.float32), 0.9, 10, False)
     assert found.startswith("features collapsed") and "help" in found

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from export_samples import write_photos
 
+from edge_agent.artifact import Artifact
 from export import cli
+from export.dataset import Progress, Unreadable
+from export.plan import BuildPlan
+from export.source import Overrides
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +62,43 @@ def test_build_json(made: tuple[Path, dict[str, object]]) -> None:
         key: manifest[key] for key in ("model", "parity", "files", "statistics")
     }
     assert manifest["statistics"]["unreadable"] == 1
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch, built: Path) -> list[BuildPlan]:
+    """Plans that `build` was called with; nothing is built, the answer is that of a small artifact with a dozen broken pictures."""
+    from export.build import BuildReport
+
+    plans: list[BuildPlan] = []
+
+    def pretend(plan: BuildPlan, progress: Progress) -> BuildReport:
+        plans.append(plan)
+        progress("pretending", 1, 1)
+        unreadable = tuple(Unreadable(Path(f"cat/{number}.jpg"), "damaged") for number in range(12))
+        return BuildReport(plan.output, Artifact.open(built).manifest, unreadable, 1.0)
+
+    monkeypatch.setattr("export.build.build", pretend)
+    return plans
+
+
+def test_options_become_the_plan(planned: list[BuildPlan], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (
+        "build --model resnet18 --weights w.pth --labels l.txt --data d --output o --input-size 96 --resize 100 --interpolation bicubic "
+        "--mean 0.1 0.2 0.3 --std 0.4 0.5 0.6 --spare-classes 3 --limit 99 --seed 7 --overwrite"
+    )
+    status, out, err = run(capsys, *arguments.split())
+    assert status == 0 and "backbone.onnx" in out and "warning: " in out
+    overrides = Overrides(96, 100, "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert planned == [BuildPlan("resnet18", "w.pth", Path("l.txt"), Path("d"), Path("o"), overrides, 3, 99, True, 7)]
+    lines = err.splitlines()
+    assert lines[0] == "pretending: 1" and lines[1] == "not read: cat/0.jpg: damaged"
+    assert lines[-1] == "not read: 2 more" and len(lines) == 12
+
+
+def test_defaults_of_the_plan(planned: list[BuildPlan], capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, *["build", "--model", "resnet18", "--weights", "none", "--data", "d", "--output", "o", "--json"])
+    assert status == 0 and json.loads(out)["output"] == "o"
+    assert planned == [BuildPlan("resnet18", "none", None, Path("d"), Path("o"))]
 
 
 def test_verify(made: tuple[Path, dict[str, object]], capsys: pytest.CaptureFixture[str]) -> None:

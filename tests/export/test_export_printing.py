@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pty
+import select
 import sys
 from pathlib import Path
 
@@ -91,6 +92,8 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         with printing.progress_on_stderr() as show:
             for done in range(4):
                 show("reading", done, 3)
-        shown = os.read(ours, 65536).decode()
+        shown = ""
+        while select.select([ours], [], [], 0.2)[0]:
+            shown += os.read(ours, 65536).decode()
     os.close(ours)
     assert "reading" in shown and "3/3" in shown and "\x1b[" in shown

@@ -13,7 +13,7 @@ from edge_agent.image import ImageLimits, open_picture, to_tensor
 from export import taps
 from export.dataset import Picture, scan, split
 from export.measure import measure
-from export.taps import Tapped
+from export.tapped import Tapped
 
 LIMITS = ImageLimits()
 

@@ -9,7 +9,8 @@ from edge_agent.errors import InputError
 from edge_agent.manifest import ImageSpec
 from export import source, taps
 from export.source import Weights
-from export.taps import Cut, Tap, Tapped
+from export.tapped import Tapped
+from export.taps import Cut, Tap
 
 RANDOM = Weights(None, "random weights", None, None)
 
@@ -29,22 +30,6 @@ class TestSmallNetwork:
         assert (found.last_layer, found.kind) == ("head.3", "linear")
         assert found.features == Tap("head_2", (), 20)
         assert stages(found) == [("add", 8), ("second_1", 16)], "the last of each stage; the final stage is what the features come from"
-
-    def test_tapped_network_gives_what_the_network_gives(self) -> None:
-        whole = small_network()
-        image = torch.rand(3, 3, 32, 32)
-        with torch.no_grad():
-            logits, features, earlier = Tapped(taps.cut(whole, 32, 32)).eval()(image)
-            stem = whole.stem(image)
-            inner = stem + whole.block(stem)
-            assert torch.equal(logits, whole(image))
-            assert torch.equal(earlier, torch.cat([inner.mean((2, 3)), whole.second(inner).mean((2, 3))], 1))
-            assert torch.equal(whole.head[3](features), logits)
-
-    def test_weights_are_shared_not_copied(self) -> None:
-        whole = small_network()
-        tapped = Tapped(taps.cut(whole, 32, 32))
-        assert {p.data_ptr() for p in tapped.parameters()} <= {p.data_ptr() for p in whole.parameters()}
 
     @pytest.mark.parametrize("side", [16, 9, 8])
     def test_tiny_pictures_whose_last_stages_are_one_pixel(self, side: int) -> None:
@@ -162,6 +147,72 @@ class ChannelsLast(nn.Module):
 def test_layout_is_told_even_where_all_sides_are_equal() -> None:
     found = taps.cut(ChannelsLast().eval(), 16, 16)  # 8×8 positions, 8 channels
     assert [(tap.name, tap.axes, tap.channels) for tap in found.taps] == [("second", (1, 2), 8)]
+
+
+class OneSize(nn.Module):
+    """Takes one size only, so that the layout must be told from the shapes; passes maps of both layouts and what is neither."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.first, self.second, self.third = nn.Conv2d(3, 6, 2, 2), nn.Conv2d(6, 10, 2, 2), nn.Linear(10, 10)
+        self.fourth, self.head = nn.Conv2d(10, 12, 2, 2), nn.Linear(12, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        torch._assert(image.shape[2] == self.side, "one size only")
+        x = self.second(self.first(image))
+        x = self.third(x.permute(0, 2, 3, 1))
+        windows = x.reshape(x.shape[0], 2, 2 * x.shape[1] * x.shape[2] // 4, 10)  # neither layout: passed over
+        x = windows.reshape(x.shape[0], self.side // 4, self.side // 4, 10).permute(0, 3, 1, 2)
+        result: Tensor = self.head(self.fourth(x).mean((2, 3)))
+        return result
+
+
+def test_layout_of_a_network_that_takes_one_size_only() -> None:
+    found = taps.cut(OneSize(16).eval(), 16, 16)
+    assert [(tap.axes, tap.channels) for tap in found.taps] == [((2, 3), 6), ((2, 3), 10)]
+    last_of_second_stage = {node.name for node in found.graph.graph.nodes if node.op == "call_method"}
+    assert found.taps[1].name in last_of_second_stage, "the last of the stage is the permuted one"
+
+
+def test_channels_last_maps_of_one_size() -> None:
+    assert taps._fixed_tap("x", (2, 7, 7, 96)) == Tap("x", (1, 2), 96)
+    assert taps._fixed_tap("x", (2, 96, 7, 7)) == Tap("x", (2, 3), 96)
+    assert taps._fixed_tap("x", (2, 64, 49, 96)) is None, "windows: neither"
+    assert taps._fixed_tap("x", (2, 96, 1, 1)) is None, "pooled already"
+    assert taps._fixed_tap("x", (2, 49, 96)) == Tap("x", (1,), 96)
+
+
+class ManyNumbers(nn.Module):
+    """A linear layer on every position, in place of one on the pooled features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, 6, 3, 2, 1), nn.Linear(6, 4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.head(self.body(image).permute(0, 2, 3, 1)).mean((1, 2))
+        return result
+
+
+def test_linear_layer_on_every_position_is_averaged_and_not_called_linear() -> None:
+    found = taps.cut(ManyNumbers().eval(), 16, 16)
+    assert found.kind == "other" and found.features.axes == (1, 2) and found.features.channels == 6
+
+
+class LastOfFive(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.head(image.reshape(image.shape[0], 3, 2, -1, 4)).mean((1, 2, 3))
+        return result
+
+
+def test_features_of_a_shape_that_nobody_can_average() -> None:
+    with pytest.raises(InputError, match=r"what enters the last layer is reshape of shape \(3, 2, 8, 4\), expected 4 numbers"):
+        taps.cut(LastOfFive().eval(), 8, 8)
 
 
 class ReadsValue(nn.Module):

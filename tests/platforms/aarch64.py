@@ -21,7 +21,7 @@ from comparing import MINIMAL, CommandError, Device, build_wheel, differences, r
 
 PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6", "libsqlite3-0")
 TAGS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
-TITLES = ("device", "Python", "ONNX Runtime", "numpy", "engine", "health", "peak memory, emulator included", "greatest difference", "result")
+TITLES = ("device", "Python", "ONNX Runtime", "numpy", "engine", "health", "peak memory with QEMU", "greatest difference", "result")
 
 
 class CannotBeHadError(Exception):
@@ -40,9 +40,9 @@ def fetched(packages: Sequence[str], architecture: str, folder: Path) -> Path:
     (state / "status").touch()
     root.mkdir(exist_ok=True)
     options = {
-        "APT::Architecture": architecture, "APT::Architectures": architecture, "Dir::State": str(state), "Dir::State::lists": str(state / "lists"),
-        "Dir::State::status": str(state / "status"), "Dir::Cache": str(state / "cache"), "Debug::NoLocking": "1", "APT::Sandbox::User": "",
-        "APT::Install-Recommends": "0",
+        "APT::Architecture": architecture, "APT::Architectures": architecture, "APT::Install-Recommends": "0", "APT::Sandbox::User": "",
+        "Dir::State": str(state), "Dir::State::lists": str(state / "lists"), "Dir::State::status": str(state / "status"),
+        "Dir::Cache": str(state / "cache"), "Debug::NoLocking": "1",
     }  # fmt: skip
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
     try:
@@ -114,8 +114,8 @@ def main() -> None:
     if found["machine"] != "aarch64":
         faults.append(f"the machine is {found['machine']}")
     line = (
-        "Raspberry Pi 4 (Cortex-A72), emulated", found["python"], found["onnxruntime"], found["numpy"], found["engine"], found["health"]["status"],
-        f"{found['peak_mb']:.0f} MB", f"{worst:.0e}", f"FAILED: {'; '.join(faults)}" if faults else "same",
+        "Raspberry Pi 4 (Cortex-A72), emulated", found["python"], found["onnxruntime"], found["numpy"], found["engine"],
+        found["health"]["status"], f"{found['peak_mb']:.0f} MB", f"{worst:.0e}", f"FAILED: {'; '.join(faults)}" if faults else "same",
     )  # fmt: skip
     print(f"compared with {reference['machine']}, onnxruntime {reference['onnxruntime']}, {reference['engine']}\n")
     print(table(TITLES, [line]))

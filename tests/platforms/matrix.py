@@ -54,7 +54,8 @@ def interpreters() -> dict[str, str]:
     for version in VERSIONS:
         candidates = [shutil.which(f"python{version}"), *sorted(map(str, pyenv.glob(f"versions/{version}.*/bin/python")), reverse=True)]
         for candidate in filter(None, candidates):
-            done = subprocess.run([candidate, "-c", "import sys, venv; print(sys.version_info[:2])"], capture_output=True, text=True, check=False)
+            code = "import sys, venv; print(sys.version_info[:2])"
+            done = subprocess.run([candidate, "-c", code], capture_output=True, text=True, check=False)
             if done.returncode == 0 and done.stdout.strip() == f"({version.replace('.', ', ')})":
                 found[version] = candidate
                 break
@@ -117,7 +118,7 @@ def tried(row: Row, wheel: Path, reference: Mapping[str, Any], folder: Path) -> 
 def main() -> None:
     """Try every row and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--gpu-wheels", action="store_true", help="also the two wheels with CUDA: 600 MB to fetch, 1.2 GB installed for a while")
+    parser.add_argument("--gpu-wheels", action="store_true", help="also the two wheels with CUDA: 600 MB to fetch")
     parser.add_argument("--only", metavar="TEXT", default="", help="only rows that hold this text, such as 3.13 or training")
     given = parser.parse_args()
     reference = Device((sys.executable,), {**os.environ, "PYTHONPATH": str(ARTIFACT.parents[1])}).check()
