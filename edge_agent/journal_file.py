@@ -130,8 +130,9 @@ def _opened(path: Path, wait_ms: int, folder: Path) -> sqlite3.Connection:
     location = urllib.parse.quote(str(path.absolute()))
     try:
         return checked(f"file:{location}?mode=ro", wait_ms, folder)
-    except sqlite3.OperationalError:
-        pass  # a WAL needs its -shm file beside it, which a read-only disk cannot give
+    except sqlite3.OperationalError as error:  # a WAL needs its -shm file beside it, which a read-only disk cannot give
+        if "locked" in str(error):
+            raise  # by a live process: what follows is for files that nobody changes
     log = Path(f"{path}-wal")
     if not log.exists() or not log.stat().st_size:
         return checked(f"file:{location}?immutable=1", wait_ms, folder)
@@ -146,10 +147,10 @@ def _opened(path: Path, wait_ms: int, folder: Path) -> sqlite3.Connection:
 
 
 def checked(location: str, wait_ms: int, folder: Path) -> sqlite3.Connection:
-    """A connection to one SQLite URI, when what lies there is a journal of this version.
+    """A connection to one SQLite URI, when what lies there is a journal of ours, or empty.
 
     Raises:
-        StateError: not ours, unfinished, older or newer.
+        StateError: not ours, or of a newer version.
     """
     connection = sqlite3.connect(location, uri=True, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
     try:

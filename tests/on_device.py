@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from edge_agent.artifact import Artifact
 from edge_agent.guard import SentinelReport
@@ -18,6 +19,7 @@ from edge_agent.journal import Entry, Journal
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
+Photo = Callable[..., Image.Image]
 ROOT = Path(__file__).parents[1]
 ARTIFACT = ROOT / "artifacts" / "default"
 PHOTOS = tuple(sorted((ROOT / "artifacts" / "field").glob("*/*.jpg")))

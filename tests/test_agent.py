@@ -195,14 +195,17 @@ class TestCorrect:
         assert passes == [1]
         assert done.now.label == TRUTH
         agent.undo()
-        agent.correct(PHOTO, TRUTH)
+        agent.correct(PHOTO, TRUTH, views=0)
         assert passes == [1, 1]
+        agent.undo()
+        agent.correct(PHOTO, TRUTH)
+        assert passes == [1, 1, 1, 1], "the picture, and by default one view of it"
 
     def test_prediction_and_path_give_the_same_head(self, agent: EdgeAgent) -> None:
         agent.correct(agent.predict(PHOTO), TRUTH)
         first = agent.head.digest()
         agent.undo()
-        agent.correct(PHOTO, TRUTH)
+        agent.correct(PHOTO, TRUTH, views=0)
         assert agent.head.digest() == first
 
     def test_prediction_of_another_artifact_is_refused(self, agent: EdgeAgent, state: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Photo
+from on_device import Photo
 from on_device import ARTIFACT, PHOTOS, sentinel_evidence
 from PIL import Image
 

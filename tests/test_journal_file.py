@@ -201,22 +201,26 @@ class TestReading:
         assert [path.name for path in tmp_path.iterdir() if path.is_dir() and path.name != "home"] == [name]
 
     def test_log_that_a_killed_process_left_is_read(self, folder: Path) -> None:
-        code = """
-import os, sys
-from pathlib import Path
-from edge_agent.journal_file import open_for_writing
-connection = open_for_writing(Path(sys.argv[1]), 100)
-connection.execute("INSERT INTO labels VALUES (0, 'newt')")
-sys.stdout.flush()
-os.kill(os.getpid(), 9)
-"""
-        killed = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, check=False)
-        assert killed.returncode == -9
+        die_writing(folder, "newt")
         assert (folder / f"{FILE_NAME}-wal").stat().st_size > 0
         connection = open_for_reading(folder, 100)
         assert labels_of(connection) == ["newt"]
         assert connection is not None
         connection.close()
+
+
+def die_writing(folder: Path, label: str) -> None:
+    """A process commits a label and is killed before it can tidy up."""
+    code = """
+import os, sys
+from pathlib import Path
+from edge_agent.journal_file import open_for_writing
+connection = open_for_writing(Path(sys.argv[1]), 100)
+connection.execute("INSERT INTO labels (name) VALUES (?)", sys.argv[2:])
+os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", code, str(folder), label], cwd=ROOT, check=False)
+    assert killed.returncode == -9
 
 
 def allowed(*command: str) -> bool:
@@ -268,6 +272,35 @@ class TestReadOnly:
         assert refusal.startswith(f"the state {folder} cannot be written: ")
         assert "predictions go on" in refusal
         assert files_below(folder) == before
+
+    @pytest.mark.parametrize("log", [False, True], ids=["no log", "a log"])
+    def test_reader_that_can_have_no_index(self, log: bool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the test above does with a mount, where there are no rights for one."""
+        make(folder, "newt")
+        if log:
+            die_writing(folder, "axolotl")
+        before, real = files_below(folder), journal_file.checked
+
+        def refuse(location: str, wait_ms: int, state: Path) -> sqlite3.Connection:
+            if location.endswith("mode=ro"):
+                raise sqlite3.OperationalError("unable to open database file")
+            return real(location, wait_ms, state)
+
+        monkeypatch.setattr(journal_file, "checked", refuse)
+        connection = open_for_reading(folder, 100)
+        assert labels_of(connection) == (["newt", "axolotl"] if log else ["newt"])
+        assert connection is not None
+        connection.close()
+        assert files_below(folder) == before
+
+    def test_locked_file_is_not_read_past_its_owner(self, folder: Path) -> None:
+        make(folder, "newt")
+        owner = sqlite3.connect(folder / FILE_NAME)
+        owner.execute("PRAGMA locking_mode=EXCLUSIVE")
+        owner.execute("INSERT INTO labels (name) VALUES ('axolotl')")
+        with pytest.raises(StateBusyError, match="in use by another process"):
+            open_for_reading(folder, 10)
+        owner.close()
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
     def test_folder_of_another_user(self) -> None:

@@ -21,6 +21,7 @@ VALUES = {  # two that differ from the default, for every setting
     "threads": (1, 4),
     "max_file_bytes": (1000, 2000),
     "max_pixels": (1000, 2000),
+    "views": (0, 3),
     "confidence": (0.6, 0.7),
     "rounds": (7, 8),
     "exponent_low": (1.5, 3.0),

@@ -1,7 +1,8 @@
 """Corrects without end, and is killed: imports once, then forks a worker for every line on stdin.
 
-A line is `seed milliseconds wait`. The worker corrects and undoes at random and says each acknowledged act on a pipe; it is killed
-after that time, counted from its start, or with `wait` = 1 from when it is ready. What was acknowledged is printed as one line of JSON: `[["correct", id], ["undo", id], …]`.
+A line is `seed milliseconds wait`. The worker corrects and undoes at random and says each acknowledged act on a pipe. It is killed after
+that time, counted from its start, or with `wait` = 1 from when it is ready. What was acknowledged is printed as one line of JSON:
+`[["correct", id], ["undo", id], …]`.
 """
 
 from __future__ import annotations
