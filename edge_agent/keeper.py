@@ -57,13 +57,18 @@ class HeadKeeper:
     def current(self) -> Serving:
         """The head in use; reads the journal only when another process has committed since.
 
+        While another thread corrects, or waits for another process to let it, the head that served before serves on.
+
         Raises:
             StateError: the state belongs to another artifact, or what it needs is damaged.
         """
-        serving, stamp = self._serving, self._journal.stamp()
-        if serving is not None and serving.stamp == stamp:
+        serving = self._serving
+        if not self._lock.acquire(blocking=serving is None) and serving is not None:
             return serving
-        with self._lock:
+        try:
+            stamp = self._journal.stamp()
+            if serving is not None and serving.stamp == stamp:
+                return serving
             generation = self._journal.generation()
             labels = (*self._artifact.labels, *self._journal.added_labels())
             head, evidence = generation.head, None
@@ -75,6 +80,8 @@ class HeadKeeper:
             serving = Serving(head, generation.number, labels, self.guard.right(head), stamp, evidence)
             self._serving = serving
             return serving
+        finally:
+            self._lock.release()
 
     def evidence(self, serving: Serving) -> tuple[Evidence, ...]:
         """The active corrections behind a head.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from on_device import an_entry, open_journal, sentinel_evidence
+from on_device import PHOTOS, TRUTHS, an_entry, open_journal, sentinel_evidence
 
+from edge_agent import EdgeAgent
 from edge_agent.artifact import Artifact
 from edge_agent.errors import RuntimeUnavailable, StateError
 from edge_agent.head import Evidence
@@ -147,3 +151,23 @@ def test_engine_is_started_once(keeper: HeadKeeper, evidence: tuple[Evidence, ..
     assert name in ("onnxruntime-training", "portable")
     assert reason
     assert started == ["auto"]
+
+
+def test_predictions_go_on_while_a_writer_waits(agent: EdgeAgent) -> None:
+    """Another process holds the state, a thread of ours waits for it, and predict answers with the head that served before."""
+    agent.correct(PHOTOS[0], TRUTHS[0])
+    other = sqlite3.connect(agent.state / "journal.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = threading.Thread(target=lambda: agent.correct(PHOTOS[1], TRUTHS[1]))
+    waiting.start()
+    try:
+        while agent._journal.lock.acquire(blocking=False):  # until the other thread has it
+            agent._journal.lock.release()
+            time.sleep(0.001)
+        assert agent.predict(PHOTOS[0]).label == TRUTHS[0]
+        assert waiting.is_alive(), "the answer did not wait for the writer"
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+        waiting.join()
+    assert agent.predict(PHOTOS[1]).label == TRUTHS[1]
