@@ -58,9 +58,10 @@ def conclude(name: str, detail: str, measures: Sequence[Measure], hint: str, fau
 
 
 def readable(value: float, unit: str) -> str:
-    """A measured value for people: bytes in MB, seconds in ms."""
+    """A measured value for people: bytes in kB to GB, seconds in ms."""
     if unit == "B":
-        return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.1f} MB"
+        size, prefix = next(((size, prefix) for size, prefix in ((1e9, "GB"), (1e6, "MB")) if value >= size), (1e3, "kB"))
+        return f"{value / size:.1f} {prefix}"
     if unit == "s" and abs(value) < 10:
         return f"{value * 1000:.1f} ms"
     return f"{plain_number(float(f'{value:.4g}')) if abs(value) < 1e4 else plain_number(round(value))}{'' if unit == 'c' else unit}"

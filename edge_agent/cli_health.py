@@ -110,11 +110,13 @@ def health_list(settings: HealthSettings, as_json: bool) -> Status:
 
 @click.command()
 @click.option("--textfile", type=click.Path(path_type=Path, dir_okay=False), metavar="PATH", help="Write PATH whole, for node_exporter.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per sample, and nothing else on stdout.")
 @_health_options
 @click.pass_obj
 def metrics(
     call: Any,
     textfile: Path | None,
+    as_json: bool,
     checks: str | None,
     skip: str | None,
     warning: tuple[str, ...],
@@ -127,9 +129,10 @@ def metrics(
     settings = _settings(call, checks, skip, warning, critical, max_latency_ms, timeout_s, deep)
 
     def work(note: Callable[[str], None]) -> str:
-        from edge_agent.metrics import exposition
+        from edge_agent.metrics import exposition, samples
 
-        return exposition(_examined(call, settings, note))
+        report = _examined(call, settings, note)
+        return samples(report) if as_json else exposition(report)
 
     text = supervised(work, settings.timeout_s)
     if textfile is None:

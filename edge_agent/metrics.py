@@ -6,6 +6,7 @@ Names and base units follow https://prometheus.io/docs/practices/naming/: `edge_
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 import time
@@ -45,6 +46,18 @@ def exposition(report: HealthReport) -> str:
     registry.register(Families())
     text: bytes = client.generate_latest(registry)
     return text.decode("utf-8")
+
+
+def samples(report: HealthReport) -> str:
+    """The same as JSON, one object per line: name, labels, value.
+
+    Raises:
+        RuntimeUnavailable: `prometheus_client` is not installed.
+    """
+    _, families = _library()
+    found = (sample for family in _families(report, families) for sample in family.samples)
+    lines = [{"name": sample.name, "labels": sample.labels, "value": float(sample.value)} for sample in found]
+    return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
 
 
 def write_textfile(path: Path, text: str) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from on_device import Photo
-from on_device import ARTIFACT, PHOTOS, sentinel_evidence
+from on_device import ARTIFACT, PHOTOS, Photo, sentinel_evidence
 from PIL import Image
 
 from edge_agent.agent import EdgeAgent

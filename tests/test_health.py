@@ -202,7 +202,7 @@ FAULTS: dict[str, tuple[Callable[[Ground], None], str, str, set[str]]] = {
     "golden": (expect_other_golden_logits, "CRITICAL", "logits differ by at most 0.1", set()),
     "latency": (make_it_slow, "CRITICAL", "latency_p95 is 200.0 ms, good is ~:0.1", set()),
     "corrections": (refuse_corrections, "CRITICAL", "recent_refused is 17, good is 16", set()),
-    "disk": (fill_the_disk, "CRITICAL", "disk_free is 0.0 MB", set()),
+    "disk": (fill_the_disk, "CRITICAL", "disk_free is 4.1 kB", set()),
     "memory": (fill_the_memory, "CRITICAL", "memory_available is 9.2 MB", set()),
     "clock": (set_the_clock_to_1970, "WARNING", "the clock says 1970-01-01", set()),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -83,6 +84,13 @@ def test_a_broken_artifact_is_a_metric_not_an_exit_code(tmp_path: Path, capsys: 
     assert 'edge_agent_check_status{check="artifact"} 2.0' in said
     assert "edge_agent_health_status 2.0" in said
     assert "sentinel_accuracy" not in said
+
+
+def test_json_has_the_same_samples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["metrics", "--checks", "disk,clock", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"name": "edge_agent_check_status", "labels": {"check": "clock"}, "value": 0.0} in lines
+    assert next(line["value"] for line in lines if line["name"] == "edge_agent_disk_free_bytes") > 0
 
 
 def test_textfile_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
