@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -23,16 +22,18 @@ from edge_agent.errors import InputError, UsageError
 from edge_agent.head import Head
 from edge_agent.health import HealthReport, Running, examine
 from edge_agent.health_settings import HealthSettings
-from edge_agent.image import PictureSource, open_picture, read_picture_file, to_tensor
+from edge_agent.image import PictureSource
 from edge_agent.journal import Entry, Journal
 from edge_agent.keeper import HeadKeeper, Serving
 from edge_agent.label_rules import check_label
 from edge_agent.labelling import add_label, remove_label
+from edge_agent.observer import Observer
 from edge_agent.ort import import_onnxruntime
 from edge_agent.results import AgentInfo, Correction, Prediction, Undo
 from edge_agent.runtime import Backbone, Seen, stacked
 from edge_agent.settings import Settings, default_state
-from edge_agent.views import check_views, views_of
+from edge_agent.taking_back import undo_all, undo_one
+from edge_agent.views import check_views
 
 __all__ = ["Correction", "EdgeAgent", "Prediction"]
 
@@ -58,6 +59,7 @@ class EdgeAgent:
         self.artifact, self.settings, self.state = artifact, settings, state
         self._blas = ThreadpoolController()
         self._backbone = Backbone.open(artifact, settings.provider, settings.threads)
+        self._observer = Observer(self._backbone, artifact.manifest.image, settings.image_limits)
         self._journal = Journal(state, artifact.digest, settings, now)
         self._keeper = HeadKeeper(artifact, settings, self._journal, self._backbone.provider)
         self._lock = threading.RLock()
@@ -134,19 +136,12 @@ class EdgeAgent:
         if top < 1:
             raise UsageError(f"top is {top}, expected 1 or more", "ask for at least one label")
         started = time.perf_counter()
-        if isinstance(source, (str, os.PathLike)):
-            name = name or os.fspath(source)
-            source = read_picture_file(source, self.settings.image_limits)
-        name = name and name.encode("utf-8", "replace").decode("utf-8")  # a file's name need not be text
-        tensor = to_tensor(open_picture(source, self.settings.image_limits, name or "the picture"), self.artifact.manifest.image)
-        seen = self._backbone.run(tensor[None])
+        observed = self._observer.observe(source, name)
         serving = self._keeper.current()
         with self._blas.limit(limits=1, user_api="blas"):
-            ranked = rank(serving.head, serving.labels, seen, top)
-        sample_id = hashlib.sha256(tensor.tobytes()).hexdigest()[:16]
-        picture = source if isinstance(source, bytes) else None
-        facts = (sample_id, serving.generation, _since(started), self.artifact.digest, seen, picture)
-        return Prediction(name, ranked[0].label, ranked[0].probability, ranked, *facts)
+            ranked = rank(serving.head, serving.labels, observed.seen, top)
+        facts = (observed.sample_id, serving.generation, _since(started), self.artifact.digest, observed.seen, observed.picture)
+        return Prediction(observed.name, ranked[0].label, ranked[0].probability, ranked, *facts)
 
     def run_backbone(self, images: NDArray[np.float32]) -> Seen:
         """What the backbone sees in images `[N, 3, H, W]` that are the network's input already; for those who measure it."""
@@ -218,16 +213,8 @@ class EdgeAgent:
             InputError: nothing to undo, an unknown id, or one that was taken back or refused before.
             StateError: the state cannot be written.
         """
-        with self._lock:
-            entries = {entry.id: entry for entry in self.history()}
-            active = [entry.id for entry in entries.values() if entry.active]
-            if number is None and not active:
-                raise InputError("nothing to undo: no correction is active", "see edge-agent history")
-            if number is not None and number not in active:
-                known = entries.get(number)
-                fault = "does not exist" if known is None else "was refused" if known.undone_at is None else "was undone before"
-                raise InputError(f"correction {number} {fault}", "see edge-agent history")
-            return self._take_back((active[-1] if number is None else number,), "undo")
+        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+            return undo_one(self._keeper, self._journal, number)
 
     def reset(self) -> Undo:
         """Take every correction back; the history and the added labels stay.
@@ -236,11 +223,8 @@ class EdgeAgent:
             InputError: nothing to take back.
             StateError: the state cannot be written.
         """
-        with self._lock:
-            active = tuple(entry.id for entry in self._journal.history() if entry.active)
-            if not active:
-                raise InputError("nothing to reset: no correction is active", "see edge-agent history")
-            return self._take_back(active, "reset")
+        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+            return undo_all(self._keeper, self._journal)
 
     def history(self) -> tuple[Entry, ...]:
         """Every correction that was recorded, the first one first; refused and undone ones too."""
@@ -333,27 +317,13 @@ class EdgeAgent:
         """The prediction with views behind the picture's own row."""
         if picture is None:
             raise InputError("a prediction made from an image in memory has no views", "give correct the picture itself, or views=0")
-        image = open_picture(picture, self.settings.image_limits, seen.image or "the picture")
-        views = views_of(image, count, seen.sample_id)
-        rows = [seen.seen, *(self._backbone.run(to_tensor(view, self.artifact.manifest.image)[None]) for view in views)]
-        return replace(seen, seen=stacked(rows))
+        views = self._observer.observe_views(picture, seen.image, count, seen.sample_id)
+        return replace(seen, seen=stacked([seen.seen, *views]))
 
     def _reshots(self, number: int, count: int) -> list[Seen]:
         """What the backbone sees in fresh views of a kept picture: other ones than a correction remembers."""
         picture = self._journal.picture(number)
-        if picture is None:
-            return []
-        views = views_of(open_picture(picture, self.settings.image_limits), count, f"{number:x}")
-        return [self._backbone.run(to_tensor(view, self.artifact.manifest.image)[None]) for view in views]
-
-    def _take_back(self, numbers: tuple[int, ...], cause: str) -> Undo:
-        with self._blas.limit(limits=1, user_api="blas"), self._journal.writing() as writer:
-            writer.undo(numbers)  # first, so that a damaged one can be taken back: nothing below needs it then
-            serving = self._keeper.current()
-            evidence = tuple(e for e in self._keeper.evidence(serving) if e.id not in numbers)
-            after = self._keeper.publish(writer, cause, evidence, serving.labels, self._keeper.solve(evidence, serving.labels))
-        self._keeper.adopt(after)
-        return Undo(numbers, after.generation, len(evidence), after.head.digest())
+        return [] if picture is None else self._observer.observe_views(picture, None, count, f"{number:x}")
 
 
 def _since(started: float) -> float:

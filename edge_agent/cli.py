@@ -17,6 +17,7 @@ from edge_agent import __version__
 from edge_agent.cli_advise import advise
 from edge_agent.cli_engine import check_engine
 from edge_agent.cli_health import health, is_health, metrics, run_health
+from edge_agent.cli_labels import labels
 from edge_agent.errors import EdgeAgentError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -101,39 +102,6 @@ def cli(
 def info(call: Call, as_json: bool) -> None:
     """Show the artifact, the runtime, the engine and the state."""
     _show(call.agent().info(), as_json)
-
-
-@cli.group(invoke_without_command=True)
-@json_option
-@click.pass_context
-def labels(context: click.Context, as_json: bool) -> None:
-    """List the labels; `labels add NAME` adds a class."""
-    if context.invoked_subcommand is None:
-        agent = context.obj.agent()
-        factory = len(agent.artifact.labels)
-        facts = {"labels": list(agent.labels), "added": list(agent.labels[factory:]), "spare_classes": agent.spare_classes}
-        click.echo(_line(facts) if as_json else "\n".join(agent.labels))
-
-
-@labels.command("add")
-@click.argument("name")
-@json_option
-@click.pass_context
-def labels_add(context: click.Context, name: str, as_json: bool) -> None:
-    """Add a class; it wins no picture until `correct` teaches it one."""
-    as_json = as_json or (context.parent is not None and context.parent.params["as_json"])
-    spare = context.obj.agent().add_label(name)
-    click.echo(_line({"label": name, "spare_classes": spare}) if as_json else f"added {name}; {spare} spare classes are left")
-
-
-@labels.command("remove")
-@click.argument("name")
-@json_option
-@click.pass_obj
-def labels_remove(call: Call, name: str, as_json: bool) -> None:
-    """Remove a class that was added here and that no active correction names."""
-    spare = call.agent().remove_label(name)
-    click.echo(_line({"label": name, "spare_classes": spare}) if as_json else f"removed {name}; {spare} spare classes are left")
 
 
 @cli.command()
@@ -229,6 +197,7 @@ def export_onnx(call: Call, file: Path, as_json: bool) -> None:
     click.echo(_line(facts) if as_json else text)
 
 
+cli.add_command(labels)
 cli.add_command(advise)
 cli.add_command(check_engine)
 cli.add_command(health)

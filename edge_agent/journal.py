@@ -16,15 +16,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import load, save
-
 from edge_agent.errors import InputError, StateError
 from edge_agent.guard import SentinelReport
-from edge_agent.head import AddedClasses, Head
+from edge_agent.head import Head
+from edge_agent.journal_blobs import pack_head, pack_seen, unpack_head, unpack_seen
 from edge_agent.journal_file import open_for_reading, open_for_writing, translated_errors
-from edge_agent.remembering import Memory, mean_context
+from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
@@ -137,7 +134,7 @@ class Journal:
             if connection is None or row is None:
                 return Generation(0, None)
             sound = hashlib.sha256(row[1]).hexdigest() == row[2]
-            return Generation(row[0], self._unpack_head(connection, row[1]) if sound else None)
+            return Generation(row[0], unpack_head(connection, row[1]) if sound else None)
 
     def added_labels(self) -> tuple[str, ...]:
         """The labels added on the device, in the order of their columns."""
@@ -156,7 +153,7 @@ class Journal:
             connection = self._reading()
             query = "SELECT id, label, seen, seen_sha256 FROM corrections WHERE active ORDER BY id"
             rows = connection.execute(query).fetchall() if connection else []
-            return [Record(number, label, _unpack_seen(number, blob, sha256)) for number, label, blob, sha256 in rows]
+            return [Record(number, label, unpack_seen(number, blob, sha256)) for number, label, blob, sha256 in rows]
 
     def history(self) -> list[Entry]:
         """Every correction, the first one first."""
@@ -216,21 +213,6 @@ class Journal:
             found = f"it belongs to artifact {row[0][:12]}…, this one is {self._digest[:12]}…"
             raise StateError(f"the state {self.folder} is of another artifact: {found}", "give each artifact a --state of its own")
 
-    def _unpack_head(self, connection: sqlite3.Connection, blob: bytes) -> Head | None:
-        """The head of a sound generation; None when a correction that it needs is damaged."""
-        arrays = load(blob)
-        seen, contexts = [], []
-        for number in arrays["ids"].tolist():
-            row = connection.execute("SELECT seen, seen_sha256 FROM corrections WHERE id=?", (number,)).fetchone()
-            if row is None or hashlib.sha256(row[0]).hexdigest() != row[1]:
-                return None
-            seen.append(load(row[0])["context"])
-        for end, merged, rows in zip(np.cumsum(arrays["merged"]), arrays["merged"], arrays["rows"], strict=True):
-            contexts.append(mean_context(seen[end - merged : end]) if merged > 1 else seen[end - 1][:rows])
-        added = AddedClasses(arrays["weight"], arrays["local"], arrays["bias"])
-        stacked = np.concatenate(contexts) if contexts else np.zeros((0, added.local.shape[1]), np.float32)
-        return Head(stacked, arrays["coefficients"], float(arrays["exponent"][0]), added)
-
 
 class Writer:
     """The writes of one transaction; made by `Journal.writing` alone."""
@@ -249,7 +231,7 @@ class Writer:
 
     def add_correction(self, entry: Entry, seen: Seen, picture: bytes | None) -> None:
         """Write one correction; its `id` must be `next_correction()`."""
-        blob = save({"logits": seen.logits, "features": seen.features, "context": seen.context})
+        blob = pack_seen(seen)
         values = {**asdict(entry), "sentinel": json.dumps(asdict(entry.sentinel), sort_keys=True)}
         values |= {"seen": blob, "seen_sha256": hashlib.sha256(blob).hexdigest()}
         columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
@@ -261,14 +243,7 @@ class Writer:
 
     def add_generation(self, cause: str, head: Head, memories: Sequence[Memory]) -> int:
         """Write a snapshot of the head; `memories` are what its rows stand for, in its order. Returns its number."""
-        arrays: dict[str, NDArray[np.generic]] = {
-            "ids": np.asarray([number for memory in memories for number in memory.ids], np.int64),
-            "merged": np.asarray([len(memory.ids) for memory in memories], np.int64),
-            "rows": np.asarray([len(memory.seen.context) for memory in memories], np.int64),
-            "coefficients": head.coefficients, "exponent": np.array([head.exponent]),
-            "weight": head.added.weight, "local": head.added.local, "bias": head.added.bias,
-        }  # fmt: skip
-        blob = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        blob = pack_head(head, memories)
         row = (self.moment, cause, blob, hashlib.sha256(blob).hexdigest())
         statement = "INSERT INTO generations (made_at, cause, head, sha256) VALUES (?, ?, ?, ?)"
         number = self._connection.execute(statement, row).lastrowid or 0
@@ -318,10 +293,3 @@ def _entry(row: Sequence[object]) -> Entry:
     values["sentinel"] = SentinelReport(**json.loads(str(values["sentinel"])))
     values["forced"], values["active"] = bool(values["forced"]), bool(values["active"])
     return Entry(**values)  # type: ignore[arg-type]
-
-
-def _unpack_seen(number: int, blob: bytes, sha256: str) -> Seen:
-    if hashlib.sha256(blob).hexdigest() != sha256:
-        raise StateError(f"correction {number} is damaged: its digest does not match", f"take it back with: edge-agent undo {number}")
-    arrays = load(blob)
-    return Seen(arrays["logits"], arrays["features"], arrays["context"])

@@ -33,7 +33,8 @@ LAYERS: dict[str, set[str]] = {
     "learner": {"remembering", "errors", "settings", "artifact", "runtime", "engines", "head", "new_class"},
     "guard": {"errors", "settings", "artifact", "runtime", "head", "new_class"},
     "findings": {"errors", "artifact", "runtime", "head"},
-    "journal": {"remembering", "errors", "settings", "artifact", "runtime", "head", "guard", "journal_file"},
+    "journal_blobs": {"errors", "head", "remembering", "runtime"},
+    "journal": {"remembering", "journal_blobs", "errors", "settings", "artifact", "runtime", "head", "guard", "journal_file"},
     "results": {"errors", "runtime", "head", "guard", "findings"},
     "keeper": {"errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "findings", "journal", "providers"},
     "correcting": {"errors", "settings", "artifact", "runtime", "head", "learner", "guard", "findings", "journal", "results", "keeper"},
@@ -41,6 +42,7 @@ LAYERS: dict[str, set[str]] = {
 }
 LAYERS["labelling"] = {"errors", "journal", "keeper", "label_rules"}
 LAYERS["advising"] = {"artifact", "correcting", "head", "journal", "keeper", "runtime"}
+LAYERS["cli_labels"] = set()
 LAYERS["cli_advise"] = {"advising"}
 LAYERS["cli_engine"] = {"engines"}
 LAYERS["views"] = {"errors"}
@@ -56,6 +58,8 @@ LAYERS["checks_model"] = LAYERS["checks_state"] = set(LAYERS)
 LAYERS["checks_machine"] = set(LAYERS)
 LAYERS["health"] = set(LAYERS)
 LAYERS["metrics"] = {"errors", "health", "health_settings", "nagios", "state_reader"}
+LAYERS["taking_back"] = {"errors", "journal", "keeper", "results"}
+LAYERS["observer"] = {"errors", "manifest", "image", "runtime", "views"}
 LAYERS["agent"] = set(LAYERS)
 LAYERS["printing"] = {"errors", "guard", "journal", "results", "check", "health"}
 LAYERS["cli_health"] = {"errors", "health_settings", "nagios", "supervised", "health", "metrics", "printing"}

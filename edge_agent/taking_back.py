@@ -1,0 +1,57 @@
+"""Taking corrections back: one transaction, and the head that never saw them."""
+
+from __future__ import annotations
+
+from edge_agent.errors import InputError
+from edge_agent.journal import Journal
+from edge_agent.keeper import HeadKeeper
+from edge_agent.results import Undo
+
+
+def undo_one(keeper: HeadKeeper, journal: Journal, number: int | None) -> Undo:
+    """Take back one correction.
+
+    Args:
+        keeper: solves and publishes.
+        journal: of the same state.
+        number: its id; None for the last one that is active.
+
+    Returns:
+        What was taken back, and the head that serves now.
+
+    Raises:
+        InputError: nothing to undo, an unknown id, or one that was taken back or refused before.
+        StateError: the state cannot be written.
+    """
+    entries = {entry.id: entry for entry in journal.history()}
+    active = [entry.id for entry in entries.values() if entry.active]
+    if number is None and not active:
+        raise InputError("nothing to undo: no correction is active", "see edge-agent history")
+    if number is not None and number not in active:
+        known = entries.get(number)
+        fault = "does not exist" if known is None else "was refused" if known.undone_at is None else "was undone before"
+        raise InputError(f"correction {number} {fault}", "see edge-agent history")
+    return _take_back(keeper, journal, (active[-1] if number is None else number,), "undo")
+
+
+def undo_all(keeper: HeadKeeper, journal: Journal) -> Undo:
+    """Take back every correction; the history and the added labels stay.
+
+    Raises:
+        InputError: nothing to take back.
+        StateError: the state cannot be written.
+    """
+    active = tuple(entry.id for entry in journal.history() if entry.active)
+    if not active:
+        raise InputError("nothing to reset: no correction is active", "see edge-agent history")
+    return _take_back(keeper, journal, active, "reset")
+
+
+def _take_back(keeper: HeadKeeper, journal: Journal, numbers: tuple[int, ...], cause: str) -> Undo:
+    with journal.writing() as writer:
+        writer.undo(numbers)  # first, so that a damaged one can be taken back: nothing below needs it then
+        serving = keeper.current()
+        evidence = tuple(e for e in keeper.evidence(serving) if e.id not in numbers)
+        after = keeper.publish(writer, cause, evidence, serving.labels, keeper.solve(evidence, serving.labels))
+    keeper.adopt(after)
+    return Undo(numbers, after.generation, len(evidence), after.head.digest())
