@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,12 +22,14 @@ from edge_agent.errors import InputError, StateError
 from edge_agent.guard import SentinelReport
 from edge_agent.head import Head
 from edge_agent.journal_blobs import pack_head, pack_seen, unpack_head, unpack_seen
-from edge_agent.journal_file import open_for_reading, open_for_writing, translated_errors
+from edge_agent.journal_file import FILE_NAME, open_for_reading, open_for_writing, translated_errors
 from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
 Opening = Callable[[Path, int], "sqlite3.Connection | None"]
+
+_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -179,8 +183,7 @@ class Journal:
             StateBusyError: another process holds it for longer than `wait_ms`.
         """
         with self.lock, translated_errors(self.folder):
-            connection = self._for_writing()
-            connection.execute("BEGIN IMMEDIATE")
+            connection = self._begin()
             try:
                 connection.execute("INSERT OR IGNORE INTO facts VALUES ('artifact', ?)", (self._digest,))
                 yield Writer(connection, self._settings, self._now().isoformat(timespec="milliseconds"))
@@ -196,6 +199,25 @@ class Journal:
             if self._connection is not None:
                 self._check_owner(self._connection)
         return self._connection
+
+    def _begin(self) -> sqlite3.Connection:
+        """Begin a write, again if need be.
+
+        SQLite shares its index among the connections of a process: while a monitor in this one looks at the state with the index
+        read-only, a writer that is opened cannot write. The look is short.
+        """
+        deadline = time.monotonic() + self._settings.wait_ms / 1000
+        while True:
+            connection = self._for_writing()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return connection
+            except sqlite3.OperationalError as error:
+                is_ours = "readonly" in str(error) and os.access(self.folder, os.W_OK) and os.access(self.folder / FILE_NAME, os.W_OK)
+                if not is_ours or time.monotonic() > deadline:
+                    raise
+            self.close()
+            time.sleep(_PAUSE_S)
 
     def _for_writing(self) -> sqlite3.Connection:
         if self._connection is None or not self._writable:
