@@ -167,9 +167,15 @@ def version_of(connection: sqlite3.Connection, folder: Path) -> int:
     Raises:
         StateError: the file is not ours, or of a newer version.
     """
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
-    tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    queries = ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
+    is_alone = not connection.in_transaction
+    if is_alone:
+        connection.execute("BEGIN")  # one moment for all three: another process may be creating the tables just now
+    try:
+        version, owner, tables = (int(connection.execute(query).fetchone()[0]) for query in queries)
+    finally:
+        if is_alone and connection.in_transaction:
+            connection.execute("COMMIT")
     if owner != APPLICATION_ID and (owner or version or tables):
         raise StateError(f"{folder / FILE_NAME} is not a journal of edge-agent", "give --state another directory")
     if version > len(MIGRATIONS):
