@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from edge_agent.artifact import Artifact
-from edge_agent.errors import InputError, RuntimeUnavailable
+from edge_agent.atomic_file import write_atomically
+from edge_agent.errors import RuntimeUnavailable
 from edge_agent.head import Head
 from edge_agent.image import ImageLimits, open_picture, to_tensor
 from edge_agent.onnx_wire import (
@@ -60,7 +58,7 @@ def write_corrected_onnx(artifact: Artifact, backbone: Backbone, head: Head, pat
     if not difference <= TOLERANCE:
         found = f"its logits differ by {difference:.2g}, allowed are {TOLERANCE:g}"
         raise RuntimeUnavailable(f"the corrected network does not answer as the agent: {found}", "report this: nothing was written")
-    _write(path, model)
+    write_atomically(path, model)
     return difference
 
 
@@ -115,22 +113,3 @@ def _head_fields(head: Head) -> list[bytes]:
     else:
         parts.append(node("Identity", [base], "logits"))
     return [*parts, output("logits", "N", head.coefficients.shape[1])]
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the path and rename, so that nobody ever finds half a file."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}", "name a file in a folder that exists and can be written") from None

@@ -5,16 +5,14 @@ Names and base units follow https://prometheus.io/docs/practices/naming/: `edge_
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_agent.errors import InputError, RuntimeUnavailable
+from edge_agent.atomic_file import write_atomically
+from edge_agent.errors import RuntimeUnavailable
 from edge_agent.health import HealthReport
 from edge_agent.health_settings import MEASURES
 from edge_agent.nagios import Measure
@@ -70,21 +68,7 @@ def write_textfile(path: Path, text: str) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)  # the collector is another user
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}", "name a file in a folder that exists and can be written") from None
+    write_atomically(path, text.encode())
 
 
 def _families(report: HealthReport, families: Any) -> Iterator[Any]:

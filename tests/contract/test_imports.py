@@ -23,6 +23,7 @@ LAYERS: dict[str, set[str]] = {
     "ort": {"errors"},
     "providers": {"errors", "ort"},
     "onnx_wire": {"errors"},
+    "atomic_file": {"errors"},
     "label_rules": {"errors", "manifest"},
     "journal_file": {"errors"},
     "runtime": {"errors", "artifact", "ort", "providers"},
@@ -38,7 +39,7 @@ LAYERS: dict[str, set[str]] = {
     "results": {"errors", "runtime", "head", "guard", "findings"},
     "keeper": {"errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "findings", "journal", "providers"},
     "correcting": {"errors", "settings", "artifact", "runtime", "head", "learner", "guard", "findings", "journal", "results", "keeper"},
-    "corrected_onnx": {"errors", "image", "artifact", "ort", "onnx_wire", "providers", "runtime", "head"},
+    "corrected_onnx": {"atomic_file", "errors", "image", "artifact", "ort", "onnx_wire", "providers", "runtime", "head"},
 }
 LAYERS["labelling"] = {"errors", "journal", "keeper", "label_rules"}
 LAYERS["advising"] = {"artifact", "correcting", "head", "journal", "keeper", "runtime"}
@@ -57,7 +58,7 @@ LAYERS["subject"] = set(LAYERS)
 LAYERS["checks_model"] = LAYERS["checks_state"] = set(LAYERS)
 LAYERS["checks_machine"] = set(LAYERS)
 LAYERS["health"] = set(LAYERS)
-LAYERS["metrics"] = {"errors", "health", "health_settings", "nagios", "state_reader"}
+LAYERS["metrics"] = {"atomic_file", "errors", "health", "health_settings", "nagios", "state_reader"}
 LAYERS["taking_back"] = {"errors", "journal", "keeper", "results"}
 LAYERS["observer"] = {"errors", "manifest", "image", "runtime", "views"}
 LAYERS["agent"] = set(LAYERS)
