@@ -23,12 +23,13 @@ from edge_agent.head import Head
 from edge_agent.health import HealthReport, Running, examine
 from edge_agent.health_settings import HealthSettings
 from edge_agent.image import PictureSource
-from edge_agent.journal import Entry, Journal
+from edge_agent.journal import Journal
 from edge_agent.keeper import HeadKeeper, Serving
 from edge_agent.label_rules import check_label
 from edge_agent.labelling import add_label, remove_label
 from edge_agent.observer import Observer
 from edge_agent.ort import import_onnxruntime
+from edge_agent.recorded import Recorded, recorded
 from edge_agent.results import AgentInfo, Correction, Prediction, Undo
 from edge_agent.runtime import Backbone, Seen, stacked
 from edge_agent.settings import Settings, default_state
@@ -226,9 +227,10 @@ class EdgeAgent:
         with self._lock, self._blas.limit(limits=1, user_api="blas"):
             return undo_all(self._keeper, self._journal)
 
-    def history(self) -> tuple[Entry, ...]:
-        """Every correction that was recorded, the first one first; refused and undone ones too."""
-        return tuple(self._journal.history())
+    def history(self) -> tuple[Recorded, ...]:
+        """Every correction that was recorded, the first one first, and what has become of it; refused and undone ones too."""
+        with self._blas.limit(limits=1, user_api="blas"):
+            return recorded(self._keeper, self._journal, self.settings)
 
     def add_label(self, name: str) -> int:
         """Add a class; it wins no picture until it is taught one.

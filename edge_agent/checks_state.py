@@ -54,7 +54,7 @@ def check_head(subject: Subject) -> Check:
     artifact, serving = subject.artifact(), subject.sound()
     factory = artifact.statistics.sentinel_logits.argmax(1)
     changed = float((serving.head.logits(_sentinel(artifact)).argmax(1) != factory).mean())
-    rows, capacity = len(serving.head.contexts), min(subject.settings.capacity or artifact.manifest.capacity, artifact.manifest.capacity)
+    rows, capacity = len(serving.head.contexts), subject.settings.capacity_within(artifact.manifest.capacity)
     spare = artifact.manifest.spare_classes - len(serving.head.added)
     health = subject.health
     measures = [

@@ -163,7 +163,7 @@ def undo(call: Call, number: int | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def history(call: Call, as_json: bool) -> None:
-    """Show every correction that was recorded, refused and undone ones too."""
+    """Show every correction that was recorded, and whether it still acts; refused and undone ones too."""
     from edge_agent.printing import show_history
 
     entries = call.agent().history()

@@ -49,6 +49,7 @@ class HeadKeeper:
         self._artifact, self._settings, self._journal = artifact, settings, journal
         self.guard, self.finder = Guard(artifact, settings), Finder(artifact)
         self.factory_labels = len(artifact.labels)
+        self.capacity = settings.capacity_within(artifact.manifest.capacity)
         self._lock = journal.lock
         self._learner: Learner | None = None
         self._engine, self._provider = ("", ""), provider

@@ -15,7 +15,7 @@ the same bytes whatever the order in which they were made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from edge_agent.artifact import Artifact
 from edge_agent.engines.contract import Batch, FloatArray, HeadEngine
 from edge_agent.head import NOT_IN_USE, AddedClasses, Evidence, Head, kernel
 from edge_agent.new_class import NewClassRule
-from edge_agent.remembering import Memory, memories
+from edge_agent.remembering import Memory, memories, unrepeated
 from edge_agent.settings import Settings
 
 IndexArray = NDArray[np.int64]
@@ -72,7 +72,7 @@ class Learner:
         """
         manifest, self._settings, self._engine = artifact.manifest, settings, engine
         self._classes, self._features, self._directions = manifest.classes, manifest.features, manifest.directions
-        self._capacity = min(settings.capacity or manifest.capacity, manifest.capacity)
+        self._capacity = settings.capacity_within(manifest.capacity)
         self._leak_exponents, self._leak = artifact.statistics.leak_exponents, artifact.statistics.leak
         self._new_classes = NewClassRule(artifact)
 
@@ -109,21 +109,8 @@ class Learner:
 
     def _memories(self, evidence: list[Evidence]) -> list[Memory]:
         """What is remembered of the corrections, within the capacity and in an order that only the content decides."""
-        kept = memories(self._unrepeated(evidence), self._capacity)
+        kept = memories(unrepeated(evidence, self._capacity, self._settings.same_picture), self._capacity)
         return sorted(kept, key=lambda memory: (memory.seen.context.tobytes(), memory.label))
-
-    def _unrepeated(self, evidence: list[Evidence]) -> Iterator[Evidence]:
-        """The newest first, without those whose picture came again later; in blocks, since the capacity is reached long before the end."""
-        later = np.empty((0, self._directions), np.float32)
-        for end in range(len(evidence), 0, -self._capacity):
-            block = evidence[max(0, end - self._capacity) : end][::-1]
-            contexts = np.stack([e.seen.context[0] for e in block])
-            again = np.tril(contexts @ contexts.T > self._settings.same_picture, -1)
-            stands = np.logical_not((contexts @ later.T > self._settings.same_picture).any(axis=1, keepdims=True))[:, 0]
-            for place in np.flatnonzero(again.any(1)):  # a picture that came again supersedes nothing itself
-                stands[place] &= not (again[place] & stands).any()
-            yield from (e for e, stand in zip(block, stands, strict=True) if stand)
-            later = np.concatenate([later, contexts[stands]])
 
     def _descend(self, between: FloatArray, base: FloatArray, labels: IndexArray) -> tuple[FloatArray, int, bool]:
         """Gradient steps from zero; returns A `[n, C+P]`, the number of steps, and whether every row is learned."""

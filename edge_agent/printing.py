@@ -12,7 +12,7 @@ from rich.table import Table
 from edge_agent.check import readable
 from edge_agent.guard import SentinelReport
 from edge_agent.health import HealthReport
-from edge_agent.journal import Entry
+from edge_agent.recorded import Recorded
 from edge_agent.results import Correction, Prediction, Ranked, Undo
 
 COLOURS = {"accepted": "green", "already_correct": "cyan", "refused": "red"}
@@ -42,7 +42,7 @@ def show_undo(done: Undo) -> None:
     _print(f"took back {numbers}; {done.active} corrections remain; head {done.generation} is {done.head_sha256[:16]}")
 
 
-def show_history(entries: Sequence[Entry]) -> None:
+def show_history(entries: Sequence[Recorded]) -> None:
     """A table, the last correction at its end."""
     if not entries:
         _print("no corrections yet")
@@ -52,12 +52,17 @@ def show_history(entries: Sequence[Entry]) -> None:
         table.add_column(title, overflow="fold", no_wrap=title in ("id", "time", "verdict"))
     for entry in entries:
         colour = COLOURS[entry.verdict]
-        state = "" if entry.active else "undone" if entry.undone_at else "not learned"
         sentinel = f"{entry.sentinel.before:.1%} → {entry.sentinel.after:.1%}"
         verdict = f"[{colour}]{entry.verdict.replace('_', ' ')}{' (forced)' if entry.forced else ''}[/{colour}]"
         texts = [escape(text) for text in (entry.image or "-", entry.was_label, entry.label)]
-        table.add_row(str(entry.id), entry.made_at[:19], *texts, verdict, sentinel, state)
+        table.add_row(str(entry.id), entry.made_at[:19], *texts, verdict, sentinel, _standing(entry))
     Console(emoji=False).print(table)
+
+
+def _standing(entry: Recorded) -> str:
+    others = ", ".join(f"#{number}" for number in entry.together_with)
+    words = {"acting": "", "merged": f"merged with {others}", "refused": "not learned", "not_needed": "not learned"}
+    return words.get(entry.standing, entry.standing)
 
 
 def health_table(report: HealthReport, colour: bool, width: int) -> str:

@@ -9,7 +9,7 @@ right (docs/learning.md).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,31 @@ def memories(newest_first: Iterable[Evidence], capacity: int) -> list[Memory]:
     newest = [_alone(e) for e in evidence[:exact]] if rows[exact - 1] <= capacity else [_alone(_without_views(evidence[0]))]
     left = capacity - sum(len(memory.seen.context) for memory in newest)
     return newest + _merged([_without_views(e) for e in evidence[exact:]], left)
+
+
+def unrepeated(evidence: Sequence[Evidence], block_size: int, same_picture: float) -> Iterator[Evidence]:
+    """The corrections that no later one of the same picture supersedes, the newest first.
+
+    Args:
+        evidence: corrections in the order in which they were made.
+        block_size: so many are compared at once; what takes from the iterator usually stops after the first.
+        same_picture: two contexts whose cosine is above this are the same picture.
+
+    Yields:
+        Those that stand.
+    """
+    later: FloatArray | None = None
+    for end in range(len(evidence), 0, -block_size):
+        block = evidence[max(0, end - block_size) : end][::-1]
+        contexts = np.stack([e.seen.context[0] for e in block])
+        again = np.tril(contexts @ contexts.T > same_picture, -1)
+        stands = np.ones(len(block), bool)
+        if later is not None:
+            stands[(contexts @ later.T > same_picture).any(axis=1)] = False
+        for place in np.flatnonzero(again.any(1)):  # a picture that came again supersedes nothing itself
+            stands[place] &= not (again[place] & stands).any()
+        yield from (e for e, stand in zip(block, stands, strict=True) if stand)
+        later = contexts[stands] if later is None else np.concatenate([later, contexts[stands]])
 
 
 def _alone(evidence: Evidence) -> Memory:

@@ -79,6 +79,10 @@ class Settings:
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"setting {name} is {getattr(self, name)}, expected {low} to {high}", "see edge-agent --help")
 
+    def capacity_within(self, allowed: int) -> int:
+        """How many rows the head may remember, where the artifact allows so many."""
+        return min(self.capacity or allowed, allowed)
+
     @property
     def image_limits(self) -> ImageLimits:
         """The limits of `edge_agent.image`; with it comes Pillow, which a command without a picture does not wait for."""

@@ -9,7 +9,9 @@ import pytest
 from on_device import PHOTOS, TRUTHS, an_entry
 
 from edge_agent.agent import EdgeAgent
+from edge_agent.journal import Entry
 from edge_agent.printing import show_correction, show_history, show_prediction, show_undo
+from edge_agent.recorded import Recorded
 from edge_agent.results import Prediction, Ranked, Undo
 
 Printed = Callable[..., str]
@@ -74,13 +76,17 @@ class TestCorrection:
         assert text == "took back #3, #4; 2 corrections remain; head 7 is abababababababab\n"
 
 
+def told(entry: Entry, standing: str = "acting", together_with: tuple[int, ...] = ()) -> Recorded:
+    return Recorded(**vars(entry), standing=standing, together_with=together_with)
+
+
 class TestHistory:
     def test_nothing_yet(self, printed: Printed) -> None:
         assert printed(show_history, ()) == "no corrections yet\n"
 
     @pytest.mark.parametrize("width", [80, 100, 200])
     def test_times_and_verdicts_are_not_wrapped(self, width: int, printed: Printed) -> None:
-        entries = [replace(an_entry(n), image=f"a/long/way/to/the/folder/of/photo-{n}.jpg", forced=n == 2) for n in range(1, 4)]
+        entries = [replace(told(an_entry(n)), image=f"a/long/way/to/the/folder/of/photo-{n}.jpg", forced=n == 2) for n in range(1, 4)]
         text = printed(show_history, entries, width)
         assert text.count("2026-01-01T00:00:00") == 3
         assert "accepted (forced)" in text
@@ -88,7 +94,7 @@ class TestHistory:
         assert text.splitlines()[0].split() == ["id", "time", "picture", "was", "label", "verdict", "sentinel"]
 
     def test_state_of_each(self, printed: Printed) -> None:
-        entries = [an_entry(1), replace(an_entry(2), active=False, undone_at="2026-01-02"), an_entry(3, active=False)]
+        entries = [told(an_entry(1)), told(an_entry(2), "undone"), told(an_entry(3, active=False), "refused")]
         lines = printed(show_history, entries, 200).splitlines()[1:]
         assert [line.split()[0] for line in lines] == ["1", "2", "3"]
         assert lines[0].rstrip().endswith("83.5% → 84.0%")
@@ -96,7 +102,12 @@ class TestHistory:
         assert lines[2].rstrip().endswith("not learned")
         assert "refused" in lines[2]
 
+    def test_rows_that_are_shared(self, printed: Printed) -> None:
+        entries = [told(an_entry(1), "merged", (2, 5)), told(an_entry(2), "forgotten"), told(an_entry(3), "superseded")]
+        ends = [line.rstrip().split("84.0%")[1].strip() for line in printed(show_history, entries, 200).splitlines()[1:]]
+        assert ends == ["merged with #2, #5", "forgotten", "superseded"]
+
     def test_names_are_no_markup(self, printed: Printed) -> None:
-        text = printed(show_history, [replace(an_entry(1), image="[bold].jpg", label=":cat:", was_label="[/]")], 200)
+        text = printed(show_history, [replace(told(an_entry(1)), image="[bold].jpg", label=":cat:", was_label="[/]")], 200)
         for name in ("[bold].jpg", ":cat:", "[/]"):
             assert name in text

@@ -60,9 +60,10 @@ LAYERS["checks_machine"] = set(LAYERS)
 LAYERS["health"] = set(LAYERS)
 LAYERS["metrics"] = {"atomic_file", "errors", "health", "health_settings", "nagios", "state_reader"}
 LAYERS["taking_back"] = {"errors", "journal", "keeper", "results"}
+LAYERS["recorded"] = {"errors", "head", "journal", "keeper", "remembering", "settings"}
 LAYERS["observer"] = {"errors", "manifest", "image", "runtime", "views"}
 LAYERS["agent"] = set(LAYERS)
-LAYERS["printing"] = {"errors", "guard", "journal", "results", "check", "health"}
+LAYERS["printing"] = {"errors", "guard", "recorded", "results", "check", "health"}
 LAYERS["cli_health"] = {"errors", "health_settings", "nagios", "supervised", "health", "metrics", "printing"}
 LAYERS["cli"] = set(LAYERS)
 
