@@ -4,7 +4,8 @@ The rule:
 
 1. Of two corrections of the same picture the later stands. Past the capacity older ones are merged (`remembering.py`).
 2. The kernel is the widest whose leak over the remembered rows stays within the budget: few corrections reach far, many stay local.
-3. From A = 0, steps on the rows that are not yet right with enough probability, each as long as the kernel allows, until none is left.
+3. From A = 0, steps on the rows that are not yet right with enough probability, each as long as the kernel allows, until none is left
+   or the rounds are used up; then on, while a row has less than one half: what was taught is at least the first label.
 
 In the engine the step is plain SGD in whitened coordinates: with κ(X, X) = L·Lᵀ, the rows of L as kernel features and Δ = LᵀA as
 parameter, the gradient of the loss with respect to Δ is Lᵀ(P − T), and that step on Δ is the step A += (T − P)/s.
@@ -29,6 +30,7 @@ from edge_agent.remembering import Memory, memories, unrepeated
 from edge_agent.settings import Settings
 
 IndexArray = NDArray[np.int64]
+PATIENCE = 3  # times the rounds, while a row has less than one half: pictures of one bad light lie near each other whatever they show
 _JITTER = 1e-4  # added to the diagonal of κ(X, X), which near-duplicates make singular
 # Probabilities below e^-40 and kernel features below 1e-12 teach nothing, but their products are denormal numbers, which take a processor
 # 20 times as long; ONNX Runtime's softmax gives 1e-38 where the logit is −1e4.
@@ -119,20 +121,20 @@ class Learner:
         self._engine.reset(n)
         batch = self._batch(factor, base, labels)
         logits, own = batch.base_logits, (np.arange(n), labels)
-        enough = np.float32(1 / (self._settings.confidence + _MARGIN))
-        steps = 0
-        while steps < self._settings.rounds:
+        enough, half = np.float32(1 / (self._settings.confidence + _MARGIN)), np.float32(1 / (0.5 + _MARGIN))
+        steps, rounds = 0, self._settings.rounds
+        while steps < PATIENCE * rounds:
             # 1/p of the right label; above one half, enough probability also makes it the first label
             odds = np.exp(np.minimum(logits - logits[own][:, None], _DEPTH)).sum(1)
             np.greater(odds, enough, out=batch.weights, casting="unsafe")
-            if not batch.weights.any():
+            if not batch.weights.any() or (steps >= rounds and not (odds > half).any()):
                 break
             longest = max(1.0, float(((between @ batch.weights) * batch.weights).max()))
             logits = self._engine.step(batch, 1.0 / longest)
             steps += 1
         whitened = self._engine.coefficients()[:columns, :n].T.astype(np.float64)
         coefficients = np.linalg.solve(factor.T, whitened)
-        return np.ascontiguousarray(coefficients, np.float32), steps, steps < self._settings.rounds
+        return np.ascontiguousarray(coefficients, np.float32), steps, steps < rounds
 
     def _batch(self, factor: NDArray[np.float64], base: FloatArray, labels: IndexArray) -> Batch:
         """The rows as the engine wants them: kernel features padded to the capacity, columns to the spare classes."""

@@ -1,4 +1,4 @@
-"""What the head can hold: past its capacity the newest corrections stay as they are, and the older ones are merged.
+"""What the head can hold: first the views of the older corrections leave, then the newest stay as they are and the older ones are merged.
 
 Of the corrections of one label the two that lie nearest to each other become one row, again and again, until all fit. A merged row lies at
 the mean of its pictures and has the logits of the one that was furthest from right, so it reaches all of them, though not each for certain.
@@ -19,7 +19,7 @@ from edge_agent.head import Evidence
 from edge_agent.runtime import Seen
 
 FloatArray = NDArray[np.float32]
-EXACT_SHARE = 0.5  # of the rows is for the newest corrections, each on its own
+EXACT_SHARE = 0.5  # of the rows is for the newest corrections, each on its own, once there are more pictures than rows
 MOST_MERGED = 4  # times the capacity: older corrections than that are forgotten, which bounds the work
 _APART = -2.0  # below every cosine
 
@@ -41,16 +41,25 @@ def memories(newest_first: Iterable[Evidence], capacity: int) -> list[Memory]:
         capacity: rows in all; a correction with views takes one for each.
 
     Returns:
-        Memories with at most `capacity` rows, in the order given; merged ones last.
+        Memories with at most `capacity` rows, in the order given; merged ones last. As many pictures as rows are all kept apart.
     """
     evidence = list(itertools.islice(newest_first, MOST_MERGED * capacity))
-    rows = list(itertools.accumulate(len(e.seen.context) for e in evidence))
-    if not rows or rows[-1] <= capacity:
-        return [_alone(e) for e in evidence]
-    exact = max(1, sum(total <= capacity * EXACT_SHARE for total in rows))
-    newest = [_alone(e) for e in evidence[:exact]] if rows[exact - 1] <= capacity else [_alone(_without_views(evidence[0]))]
-    left = capacity - sum(len(memory.seen.context) for memory in newest)
-    return newest + _merged([_without_views(e) for e in evidence[exact:]], left)
+    if len(evidence) <= capacity:
+        return _with_views_that_fit(evidence, capacity - len(evidence))
+    pictures = [_without_views(e) for e in evidence]
+    exact = max(1, int(capacity * EXACT_SHARE))
+    return [_alone(e) for e in pictures[:exact]] + _merged(pictures[exact:], capacity - exact)
+
+
+def _with_views_that_fit(newest_first: Sequence[Evidence], spare: int) -> list[Memory]:
+    """Every picture, and the views of the newest while there are spare rows for them: a picture is worth more than a view."""
+    found, fits = [], True
+    for e in newest_first:
+        views = len(e.seen.context) - 1
+        fits = fits and views <= spare
+        spare -= views if fits else 0
+        found.append(_alone(e if fits else _without_views(e)))
+    return found
 
 
 def unrepeated(evidence: Sequence[Evidence], block_size: int, same_picture: float) -> Iterator[Evidence]:

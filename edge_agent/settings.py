@@ -32,7 +32,7 @@ class Settings:
         max_pixels: greatest width × height of a picture.
         views: re-shots that are remembered with a correction (0…8); the first brings a tenth more of the re-shots right, others little.
         confidence: a correction is learned when its label has at least this probability (0.5…0.999).
-        rounds: greatest number of gradient steps of one solve.
+        rounds: greatest number of gradient steps of one solve; three times as many while a correction has less than one half.
         exponent_low, exponent_high: range of the kernel's exponent m.
         leak_budget: greatest sum over the remembered corrections of the mean kernel between unrelated pictures.
         same_picture: two contexts whose cosine is above this are the same picture.

@@ -23,18 +23,21 @@ MARGIN = 1e-3  # the learner trains a little past the confidence
 
 
 def numpy_rule(evidence: Sequence[Evidence], classes: int, exponent: float, confidence: float, rounds: int) -> tuple[Head, int]:
-    """From A = 0: while rows are not right with enough probability, A[bad] += (T − P)[bad] / max(1, largest row sum of κ[bad, bad])."""
+    """From A = 0: while rows are not right with enough probability, A[bad] += (T − P)[bad] / max(1, largest row sum of κ[bad, bad]).
+
+    After the rounds it goes on, three times as long at most, while a row has less than one half.
+    """
     rows = sorted(evidence, key=lambda e: (e.seen.context.tobytes(), e.label))
     x = np.concatenate([e.seen.context for e in rows]).astype(np.float64)
     factory = np.concatenate([e.seen.logits for e in rows]).astype(np.float64)
     labels = np.concatenate([np.full(len(e.seen.context), e.label) for e in rows])
     kappa, targets, own = np.maximum(x @ x.T, 0) ** exponent, np.eye(classes)[labels], (np.arange(len(x)), labels)
     a, logits, steps = np.zeros((len(x), classes)), factory, 0
-    while steps < rounds:
+    while steps < 3 * rounds:
         p = np.exp(logits - logits.max(1, keepdims=True))
         p /= p.sum(1, keepdims=True)
         bad = np.flatnonzero((p[own] < confidence + MARGIN) | (p.argmax(1) != labels))
-        if not len(bad):
+        if not len(bad) or (steps >= rounds and (p[own] >= 0.5 + MARGIN).all()):
             break
         a[bad] += (targets - p)[bad] / max(1.0, kappa[np.ix_(bad, bad)].sum(1).max())
         logits, steps = factory + kappa @ a, steps + 1
@@ -174,8 +177,11 @@ class TestSolve:
         assert len(set(steps)) == 3
 
     def test_rounds_are_a_limit(self, default_artifact: Artifact) -> None:
-        found = new_learner(default_artifact, rounds=2).solve(sentinel_evidence(default_artifact, 5), 0)
-        assert (found.steps, found.learned) == (2, False)
+        evidence = sentinel_evidence(default_artifact, 5)
+        limited = new_learner(default_artifact, rounds=2).solve(evidence, 0)
+        assert 2 <= limited.steps <= 6
+        assert not limited.learned
+        assert all(softmax(limited.head.logits(e.seen))[0, e.label] > 0.5 for e in evidence) or limited.steps == 6
 
     def test_spare_classes_never_win(self, learner: Learner, default_artifact: Artifact, seen: tuple[Prediction, ...]) -> None:
         found = learner.solve(field_evidence(seen, default_artifact), 3)
@@ -262,15 +268,32 @@ class TestCapacity:
         found = new_learner(default_artifact, capacity=6).solve([*evidence, *noise], 0)
         assert found.acting == {1, 2, 3, 4, 5, 39}
 
-    def test_views_take_room(self, default_artifact: Artifact) -> None:
+    def test_views_take_room_that_pictures_leave(self, default_artifact: Artifact) -> None:
         one, two, three, four = (e.seen for e in sentinel_evidence(default_artifact, 4))
         pair = Seen(*(np.concatenate([getattr(s, name) for s in (three, four)]) for name in ("logits", "features", "context")))
         evidence = [Evidence(1, 0, one), Evidence(2, 1, two), Evidence(3, 2, pair)]
-        assert new_learner(default_artifact, capacity=3).solve(evidence, 0).acting == {2, 3}
-        assert new_learner(default_artifact, capacity=2).solve(evidence, 0).acting == {3}
+        found = new_learner(default_artifact, capacity=4).solve(evidence, 0)
+        assert (found.acting, len(found.head.contexts)) == ({1, 2, 3}, 4)
+        found = new_learner(default_artifact, capacity=3).solve(evidence, 0)
+        assert (found.acting, len(found.head.contexts)) == ({1, 2, 3}, 3), "a picture is worth more than a view"
+        assert new_learner(default_artifact, capacity=2).solve(evidence, 0).acting == {2, 3}
 
     def test_more_than_the_artifact_allows_is_not_had(self, default_artifact: Artifact) -> None:
         assert len(self.full(default_artifact, 100_000).memories) == 256
+
+    def test_pictures_of_one_bad_light_are_all_first_in_the_end(self, default_artifact: Artifact) -> None:
+        """Their contexts share a direction, so the steps are short and the rounds end before every row has its confidence."""
+        rng, evidence = np.random.default_rng(0), []
+        light = rng.normal(size=96)
+        for e in sentinel_evidence(default_artifact, 150):
+            shifted = e.seen.context + light / np.linalg.norm(light)
+            context = (shifted / np.linalg.norm(shifted)).astype(np.float32)
+            wrong = (int(e.seen.logits[0].argmax()) + 1 + int(rng.integers(9))) % 10
+            evidence.append(Evidence(e.id, wrong, Seen(e.seen.logits, e.seen.features, context)))
+        found = new_learner(default_artifact, same_picture=1.0).solve(evidence, 0)
+        assert found.steps > 100
+        assert not found.learned
+        assert all(found.head.logits(e.seen)[0].argmax() == e.label for e in evidence)
 
     def test_full_head_is_learned(self, default_artifact: Artifact) -> None:
         found = self.full(default_artifact, 0)
@@ -310,7 +333,8 @@ class TestNeverDiverges:
         found = learner.solve(evidence, 0)
         expected, steps = numpy_rule(evidence, 10, 2.0, 0.9, 100)
         assert len(found.acting) == count
-        assert (found.steps, found.learned) == (steps, False) == (100, False), "the rule itself needs more rounds for so hard a case"
+        assert (found.steps, found.learned) == (steps, False), "the rule itself needs more rounds for so hard a case"
+        assert 100 <= steps <= 300
         assert np.linalg.norm(found.head.coefficients - expected.coefficients) <= 3e-3 * np.linalg.norm(expected.coefficients)
 
     def test_same_picture_under_two_thresholds(self, default_artifact: Artifact) -> None:
@@ -330,7 +354,7 @@ class TestNeverDiverges:
             logits = (scale * rng.normal(size=(1, 10))).astype(np.float32)
             evidence.append(Evidence(number + 1, int(rng.integers(10)), Seen(logits, np.zeros((1, 1024), np.float32), context)))
         found = learner.solve(evidence, 0)
-        assert found.steps <= 100
+        assert found.steps <= 300
         assert np.isfinite(found.head.coefficients).all()
         assert np.abs(found.head.coefficients).max(initial=0) <= 1.05 * found.steps, "a step changes a number by at most one"
         kept = [e for e in evidence if e.id in found.acting]

@@ -63,6 +63,21 @@ def test_views_leave_before_their_picture_does() -> None:
     assert np.array_equal(memories([newest], 3)[0].seen.context, newest.seen.context[:1])
 
 
+def test_as_many_pictures_as_rows_are_all_kept_and_the_newest_keep_their_views() -> None:
+    evidence = [some_evidence(number, number % 3, rows=2) for number in range(8, 0, -1)]
+    kept = memories(evidence, 11)
+    assert [memory.ids for memory in kept] == [(number,) for number in range(8, 0, -1)]
+    assert [len(memory.seen.context) for memory in kept] == [2, 2, 2, 1, 1, 1, 1, 1]
+    assert [len(memory.ids) for memory in memories(evidence, 8)] == [1] * 8
+
+
+def test_more_pictures_than_rows_are_merged_but_the_newest_half() -> None:
+    kept = memories([some_evidence(number, number % 2, rows=2) for number in range(20, 0, -1)], 10)
+    assert [memory.ids for memory in kept[:5]] == [(20,), (19,), (18,), (17,), (16,)]
+    assert rows_of(kept) == 10
+    assert sorted(number for memory in kept for number in memory.ids) == list(range(1, 21))
+
+
 @given(
     labels=st.lists(st.integers(0, 3), min_size=1, max_size=30),
     views=st.integers(1, 3),
