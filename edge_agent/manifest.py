@@ -19,8 +19,10 @@ FORMAT = "onnx-edge-agent"
 SCHEMA = 1
 MANIFEST_LIMIT_BYTES = 64 * 1024
 FILE_LIMIT_BYTES = 2 * 1024**3
-NAME_PATTERN = re.compile(r"([a-z0-9_-][a-z0-9._-]{0,63}/)?[a-z0-9_-][a-z0-9._-]{0,63}")
+NAME_PATTERN = re.compile(r"README\.md|([a-z0-9_-][a-z0-9._-]{0,63}/)?[a-z0-9_-][a-z0-9._-]{0,63}")
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
+OPTIONAL_KEYS = ("quantization",)  # absent where there is nothing to say
+QUANTIZATIONS = ("int8", "float16")
 REQUIRED_FILES = (
     "labels.txt",
     "backbone.onnx",
@@ -122,6 +124,20 @@ class Producer:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """How `backbone.onnx` was made smaller ("int8" or "float16"), and its accuracy (0…1) beside the float network's on `pictures`."""
+
+    kind: str
+    accuracy: float
+    float_accuracy: float
+    pictures: int
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that this version does not know."""
+        require(self.kind in QUANTIZATIONS, f"quantization.kind is {self.kind[:40]!r}, expected {' or '.join(QUANTIZATIONS)}")
+
+
+@dataclass(frozen=True)
 class FileEntry:
     """Size and SHA-256 (hex) of one file."""
 
@@ -149,6 +165,7 @@ class Manifest:
     parity: ParityFacts
     producer: Producer
     files: Mapping[str, FileEntry]
+    quantization: Quantization | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers and names that the format does not allow."""
@@ -196,7 +213,8 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The canonical bytes: sorted keys, two spaces of indentation, a final newline; `sha256` is of the same without that key."""
-        content = {"format": FORMAT, "schema": SCHEMA, **dataclasses.asdict(self)}
+        facts = {name: value for name, value in dataclasses.asdict(self).items() if value is not None or name not in OPTIONAL_KEYS}
+        content = {"format": FORMAT, "schema": SCHEMA, **facts}
         return _canonical({**content, "sha256": hashlib.sha256(_canonical(content)).hexdigest()})
 
 
@@ -247,8 +265,10 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         require(isinstance(value, dict), f"{where or 'the manifest'} is not an object")
-        require(set(value) == set(hints), f"{where or 'the manifest'} has other keys: {sorted(set(value) ^ set(hints))[:5]}")
-        return typing.cast(Any, kind)(**{key: _typed(hint, value[key], f"{where}.{key}".lstrip(".")) for key, hint in hints.items()})
+        expected = set(hints) - ({*OPTIONAL_KEYS} - set(value) if kind is Manifest else set())
+        require(set(value) == expected, f"{where or 'the manifest'} has other keys: {sorted(set(value) ^ expected)[:5]}")
+        values = {key: _typed(hints[key], value[key], f"{where}.{key}".lstrip(".")) for key in hints if key in value}
+        return typing.cast(Any, kind)(**values)
     if origin is types.UnionType:
         return None if value is None else _typed(arguments[0], value, where)
     if origin is tuple:

@@ -24,6 +24,7 @@ from edge_agent.manifest import (
     NewClass,
     ParityFacts,
     Producer,
+    Quantization,
     SentinelFacts,
     StatisticsFacts,
     label_fault,
@@ -72,6 +73,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         parity=draw(st.builds(ParityFacts, reals, reals, reals, counts)),
         producer=draw(st.builds(Producer, words, words, words, words, words)),
         files={name: draw(entries) for name in listed},
+        quantization=draw(st.none() | st.builds(Quantization, st.sampled_from(["int8", "float16"]), reals, reals, counts)),
     )
 
 
@@ -141,6 +143,19 @@ def test_no_new_class() -> None:
 
 
 # Damage
+
+
+def test_a_network_that_was_not_quantised_says_nothing_of_it() -> None:
+    assert "quantization" not in BASE and Manifest.from_bytes(signed(BASE)).quantization is None
+    facts = {"kind": "int8", "accuracy": 0.815, "float_accuracy": 0.82, "pictures": 1000}
+    assert Manifest.from_bytes(signed({**BASE, "quantization": facts})).quantization == Quantization("int8", 0.815, 0.82, 1000)
+    assert "'int4', expected int8 or float16" in refused(signed({**BASE, "quantization": {**facts, "kind": "int4"}}))
+    assert "quantization has other keys: ['bits']" in refused(signed({**BASE, "quantization": {**facts, "bits": 8}}))
+
+
+def test_a_model_card_may_lie_in_the_artifact_under_its_usual_name() -> None:
+    entry = {"bytes": 3, "sha256": "0" * 64}
+    assert "README.md" in Manifest.from_bytes(signed({**BASE, "files": {**BASE["files"], "README.md": entry}})).files
 
 
 def test_flipped_bit_is_refused_or_changes_nothing() -> None:
