@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_agent.findings import Findings
-from edge_agent.guard import SentinelReport
+from edge_agent.guard import Judgement
 from edge_agent.head import Evidence, Head, softmax
 from edge_agent.journal import Entry, Writer
 from edge_agent.keeper import HeadKeeper, Serving
@@ -26,7 +27,7 @@ class Candidate:
         labels: the labels with the new one, where it is new.
         label: what the person said.
         solution: what the evidence was solved to.
-        sentinel: what the guard measured.
+        judgement: what the guard measured, and found.
         findings: what else there is to say.
         was, now: the prediction of the head in use and of the candidate.
         verdict: "accepted", "already_correct" or "refused".
@@ -38,7 +39,7 @@ class Candidate:
     labels: tuple[str, ...]
     label: str
     solution: Solution
-    sentinel: SentinelReport
+    judgement: Judgement
     findings: Findings
     was: Ranked
     now: Ranked
@@ -49,8 +50,13 @@ class Candidate:
 
 def rank(head: Head, labels: Sequence[str], seen: Seen, top: int) -> tuple[Ranked, ...]:
     """The `top` most probable labels of the first picture, the first one first; equal ones in the order of the labels."""
-    probability = softmax(head.logits(seen)[0])
-    return tuple(Ranked(labels[i], float(probability[i])) for i in np.argsort(-probability, kind="stable")[:top])
+    return _ranked(head.logits(seen)[0], labels, top)
+
+
+def _ranked(logits: NDArray[np.float32], labels: Sequence[str], top: int) -> tuple[Ranked, ...]:
+    probability = softmax(logits)
+    order = np.argsort(-probability, kind="stable")[:top].tolist() if top > 1 else [int(probability.argmax())]
+    return tuple(Ranked(labels[i], float(probability[i])) for i in order)
 
 
 def consider(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str, number: int, force: bool) -> Candidate:
@@ -76,8 +82,9 @@ def consider(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str,
     evidence = (*before, Evidence(number, labels.index(label), seen.seen))
     solution = keeper.solve(evidence, labels)
     judgement = keeper.guard.judge(serving.right, solution.head, labels.index(label) >= keeper.factory_labels)
-    findings = keeper.finder.find(serving.head, serving.labels, before, seen.seen, label)
-    was, now = rank(serving.head, serving.labels, seen.seen, 1)[0], rank(solution.head, labels, seen.seen, 1)[0]
+    logits = serving.head.logits(seen.seen)[0]
+    findings = keeper.finder.find(logits, serving.labels, before, seen.seen, label)
+    was, now = _ranked(logits, serving.labels, 1)[0], rank(solution.head, labels, seen.seen, 1)[0]
     fault = "" if judgement.accepted else judgement.reason
     if now.label != label:
         fault = f"it could not be learned beside the {len(before)} corrections before it: still {now.label}"
@@ -88,7 +95,7 @@ def consider(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str,
     else:
         verdict, reason = "accepted", f"forced: {fault}" if fault else judgement.reason
     reason = "; ".join(filter(None, (reason, findings.words())))
-    return Candidate(evidence, labels, label, solution, judgement.sentinel, findings, was, now, verdict, reason, force)
+    return Candidate(evidence, labels, label, solution, judgement, findings, was, now, verdict, reason, force)
 
 
 def record(keeper: HeadKeeper, writer: Writer, serving: Serving, candidate: Candidate, seen: Prediction) -> tuple[Serving, Entry]:
@@ -111,12 +118,12 @@ def record(keeper: HeadKeeper, writer: Writer, serving: Serving, candidate: Cand
     if not refused:
         for name in candidate.labels[len(serving.labels) :]:
             writer.add_label(name)
-        after = keeper.publish(writer, "correct", candidate.evidence, candidate.labels, candidate.solution)
+        after = keeper.publish(writer, "correct", candidate.evidence, candidate.labels, candidate.solution, candidate.judgement.right)
     was, now = candidate.was, candidate.was if refused else candidate.now
     entry = Entry(
         id=writer.next_correction(), made_at=writer.moment, image=seen.image, sample_id=seen.sample_id, label=candidate.label,
         verdict=candidate.verdict, reason=candidate.reason, forced=candidate.force, was_label=was.label, was_probability=was.probability,
-        now_label=now.label, now_probability=now.probability, steps=candidate.solution.steps, sentinel=candidate.sentinel,
+        now_label=now.label, now_probability=now.probability, steps=candidate.solution.steps, sentinel=candidate.judgement.sentinel,
         generation=after.generation, active=not refused, undone_at=None,
     )  # fmt: skip
     writer.add_correction(entry, seen.seen, seen.picture)
@@ -130,17 +137,18 @@ def only_answer(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: s
         StateError: the active corrections cannot be read.
         RuntimeUnavailable: the engine cannot be had.
     """
-    was = rank(serving.head, serving.labels, seen.seen, 1)[0]
+    logits = serving.head.logits(seen.seen)[0]
+    was = _ranked(logits, serving.labels, 1)[0]
     if was.label == label and not force:
         sentinel = keeper.guard.judge(serving.right, serving.head).sentinel
         reason = "it is right already; nothing was changed (--force remembers it as evidence)"
-        findings = keeper.finder.find(serving.head, serving.labels, keeper.evidence(serving), seen.seen, label)
+        findings = keeper.finder.find(logits, serving.labels, keeper.evidence(serving), seen.seen, label)
         return Correction(None, seen.image, label, "already_correct", reason, was, was, 0, sentinel, findings, serving.generation, 0)
     newest = max((e.id for e in keeper.evidence(serving)), default=0)
     found = consider(keeper, serving, seen, label, newest + 1, force)
     return Correction(
         None, seen.image, label, found.verdict, f"dry run, nothing was changed: {found.reason}", was, found.now,
-        found.solution.steps, found.sentinel, found.findings, serving.generation, 0,
+        found.solution.steps, found.judgement.sentinel, found.findings, serving.generation, 0,
     )  # fmt: skip
 
 

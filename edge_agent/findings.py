@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.artifact import Artifact
-from edge_agent.head import NOT_IN_USE, Evidence, Head
+from edge_agent.head import NOT_IN_USE, Evidence, FloatArray
 from edge_agent.runtime import Seen
 
 CONTRADICTION = 0.5  # alike enough that one of two corrections with different labels will pull at the other: κ is 1/4 and more
@@ -64,11 +64,11 @@ class Finder:
         np.fill_diagonal(alike, -1)
         self._nearest: NDArray[np.float32] = np.sort(alike.max(1))
 
-    def find(self, head: Head, labels: Sequence[str], before: Sequence[Evidence], seen: Seen, label: str) -> Findings:
+    def find(self, logits: FloatArray, labels: Sequence[str], before: Sequence[Evidence], seen: Seen, label: str) -> Findings:
         """The findings about a correction.
 
         Args:
-            head: in use, before the correction.
+            logits: `[C+P]`, of the head in use, before the correction.
             labels: of that head.
             before: the active corrections without this one.
             seen: the picture.
@@ -79,20 +79,22 @@ class Finder:
         """
         margin, rank, place = None, None, len(labels)
         if label in labels:
-            place, logits = labels.index(label), head.logits(seen)[0]
-            if logits[place] > NOT_IN_USE / 2:
-                margin = float(logits[place] - np.delete(logits, place).max())
-                rank = int((logits > logits[place]).sum()) + 1
+            place = labels.index(label)
+            own = float(logits[place])
+            if own > NOT_IN_USE / 2:
+                rivals = logits.copy()
+                rivals[place] = -np.inf
+                margin, rank = own - float(rivals.max()), int(np.count_nonzero(rivals > own)) + 1
         nearest = float((self._contexts @ seen.context[0]).max())
         unusual = 1 - float(np.searchsorted(self._nearest, nearest)) / len(self._nearest)
-        count = sum(evidence.label == place for evidence in before) + 1
-        return Findings(margin, rank, _conflict(labels, before, seen, place), count, unusual)
+        others = [evidence for evidence in before if evidence.label != place]
+        count = len(before) - len(others) + 1
+        return Findings(margin, rank, _conflict(labels, others, seen), count, unusual)
 
 
-def _conflict(labels: Sequence[str], before: Sequence[Evidence], seen: Seen, place: int) -> Conflict | None:
-    others = [evidence for evidence in before if evidence.label != place]
+def _conflict(labels: Sequence[str], others: Sequence[Evidence], seen: Seen) -> Conflict | None:
     if not others:
         return None
-    alike = np.stack([evidence.seen.context[0] for evidence in others]) @ seen.context[0]
+    alike = np.concatenate([evidence.seen.context[:1] for evidence in others]) @ seen.context[0]
     nearest = int(alike.argmax())
     return Conflict(others[nearest].id, labels[others[nearest].label], float(alike[nearest]))

@@ -6,7 +6,7 @@ undo is there for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,12 @@ class SentinelReport:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether a candidate may serve, why not, and the measurement."""
+    """Whether a candidate may serve, why not, and the measurement; `right` `[Q]` are the sentinel pictures that it gets right."""
 
     accepted: bool
     reason: str
     sentinel: SentinelReport
+    right: NDArray[np.bool_] = field(repr=False, compare=False)
 
 
 class Guard:
@@ -84,14 +85,14 @@ class Guard:
             Accepted when accuracy ≥ before − drop, and ≥ factory − total or ≥ before.
         """
         right = self.right(candidate)
-        before, after = float(in_use.mean()), float(right.mean())
-        broken, mended = int((in_use & ~right).sum()), int((right & ~in_use).sum())
+        size, was, now, both = len(right), *(int(np.count_nonzero(kept)) for kept in (in_use, right, in_use & right))
+        before, after, broken, mended = was / size, now / size, was - both, now - both
         drop = self._drop + (CLAIM if teaches_new else 0)
-        total = self._total + CLAIM * int((candidate.added.bias > NOT_IN_USE).sum())
-        report = SentinelReport(len(right), before, after, drop, self._factory, broken, mended)
+        total = self._total + CLAIM * int(np.count_nonzero(candidate.added.bias > NOT_IN_USE))
+        report = SentinelReport(size, before, after, drop, self._factory, broken, mended)
         if after >= before - drop and (after >= self._factory - total or after >= before):
-            return Judgement(True, f"{broken} of {report.size} sentinel pictures broken, {mended} mended", report)
+            return Judgement(True, f"{broken} of {report.size} sentinel pictures broken, {mended} mended", report, right)
         limit = f"{drop:.1%} by one correction, {total:.1%} in all"
         change = f"accuracy {before:.1%} → {after:.1%}, allowed is a loss of {limit}"
         reason = f"it would break {broken} of {report.size} sentinel pictures: {change}"
-        return Judgement(False, reason, report)
+        return Judgement(False, reason, report, right)

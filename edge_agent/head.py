@@ -113,8 +113,11 @@ def kernel(left: FloatArray, right: FloatArray, exponent: float) -> FloatArray:
     Returns:
         `[N, R]`, 1 for the same picture, 0 for one that shares nothing.
     """
-    value: FloatArray = np.maximum(left @ right.T, np.float32(0)) ** np.float32(exponent)
-    return value
+    value: FloatArray = left @ right.T
+    np.maximum(value, 0, out=value)
+    if exponent == 2:  # a product takes a tenth of the time of a power
+        return np.multiply(value, value, out=value)
+    return np.power(value, np.float32(exponent), out=value)
 
 
 def softmax(logits: FloatArray) -> FloatArray:

@@ -104,11 +104,20 @@ class HeadKeeper:
             return self._started().solve(evidence, len(labels) - len(self._artifact.labels))
 
     def publish(
-        self, writer: Writer, cause: str, evidence: tuple[Evidence, ...], labels: tuple[str, ...], solution: Solution
+        self,
+        writer: Writer,
+        cause: str,
+        evidence: tuple[Evidence, ...],
+        labels: tuple[str, ...],
+        solution: Solution,
+        right: NDArray[np.bool_] | None = None,
     ) -> Serving:
-        """Write a generation; what is returned may serve once the transaction has committed: see `adopt`."""
+        """Write a generation; what is returned may serve once the transaction has committed: see `adopt`.
+
+        `right` is what the guard found of this head, where it was asked.
+        """
         number = writer.add_generation(cause, solution.head, solution.memories)
-        right = self.guard.right(solution.head)
+        right = self.guard.right(solution.head) if right is None else right
         return Serving(solution.head, number, labels, right, self._journal.stamp(), evidence)
 
     def adopt(self, serving: Serving) -> None:

@@ -36,6 +36,7 @@ _JITTER = 1e-4  # added to the diagonal of κ(X, X), which near-duplicates make 
 # 20 times as long; ONNX Runtime's softmax gives 1e-38 where the logit is −1e4.
 _DEPTH = np.float32(40)
 _NOTHING = 1e-12
+_HALF = np.float32(1 / 0.501)
 _MARGIN = 1e-3  # trained a little past the confidence: jitter and float32 must not bring a row below it again
 
 
@@ -96,15 +97,16 @@ class Learner:
         """
         acting = self._memories(sorted(evidence, key=lambda e: e.id))
         added = AddedClasses.unlearned(added_labels, self._features, self._directions)
-        exponent = self.exponent(sum(len(e.seen.context) for e in acting))
+        rows = [len(e.seen.context) for e in acting]
+        exponent = self.exponent(sum(rows))
         empty = Head.factory(self._classes, exponent, added)
         if not acting:
             return Solution(empty, 0, True, ())
         if added_labels:
             empty = Head.factory(self._classes, exponent, self._new_classes.rows(acting, added_labels))
         contexts = np.concatenate([e.seen.context for e in acting])
-        base = np.concatenate([empty.base_logits(e.seen) for e in acting])
-        labels = np.concatenate([np.full(len(e.seen.context), e.label) for e in acting])
+        base = np.concatenate([empty.base_logits(e.seen) if added_labels else e.seen.logits for e in acting])
+        labels = np.repeat([e.label for e in acting], rows)
         coefficients, steps, learned = self._descend(kernel(contexts, contexts, exponent), base, labels)
         head = Head(contexts, coefficients, exponent, empty.added)
         return Solution(head, steps, learned, tuple(acting))
@@ -120,43 +122,68 @@ class Learner:
         factor = _cholesky(between)
         self._engine.reset(n)
         batch = self._batch(factor, base, labels)
-        logits, own = batch.base_logits, (np.arange(n), labels)
-        enough, half = np.float32(1 / (self._settings.confidence + _MARGIN)), np.float32(1 / (0.5 + _MARGIN))
-        steps, rounds = 0, self._settings.rounds
-        while steps < PATIENCE * rounds:
-            # 1/p of the right label; above one half, enough probability also makes it the first label
-            odds = np.exp(np.minimum(logits - logits[own][:, None], _DEPTH)).sum(1)
-            np.greater(odds, enough, out=batch.weights, casting="unsafe")
-            if not batch.weights.any() or (steps >= rounds and not (odds > half).any()):
-                break
-            longest = max(1.0, float(((between @ batch.weights) * batch.weights).max()))
-            logits = self._engine.step(batch, 1.0 / longest)
-            steps += 1
+        logits, steps, rounds = batch.base_logits, 0, self._settings.rounds
+        doubt = _Doubt(between, labels, batch, self._settings.confidence + _MARGIN)
+        with np.errstate(over="ignore"):  # odds beyond every float are in doubt too
+            while (reach := doubt.weigh(logits)) and (steps < rounds or (steps < PATIENCE * rounds and doubt.any_below_half())):
+                logits = self._engine.step(batch, 1.0 / max(1.0, reach))
+                steps += 1
         whitened = self._engine.coefficients()[:columns, :n].T.astype(np.float64)
         coefficients = np.linalg.solve(factor.T, whitened)
-        return np.ascontiguousarray(coefficients, np.float32), steps, steps < rounds
+        return np.ascontiguousarray(coefficients, np.float32), steps, not reach
 
     def _batch(self, factor: NDArray[np.float64], base: FloatArray, labels: IndexArray) -> Batch:
         """The rows as the engine wants them: kernel features padded to the capacity, columns to the spare classes."""
         n, columns = base.shape
         width, rows = self._engine.shape
         features = np.zeros((n, rows), np.float32)
-        features[:, :n] = np.where(np.abs(factor) > _NOTHING, factor, 0)
+        np.copyto(features[:, :n], factor, casting="same_kind", where=np.abs(factor) > _NOTHING)
         padded = np.full((n, width), NOT_IN_USE, np.float32)
         padded[:, :columns] = base
+        own = np.arange(n) * width + labels
+        kept = padded.take(own)
+        np.maximum(padded, base.max(1, keepdims=True) - _DEPTH, out=padded)
+        padded.put(own, kept)
         targets = np.zeros((n, width), np.float32)
-        targets[np.arange(n), labels] = 1
-        floor = base.max(1, keepdims=True) - _DEPTH
-        padded = np.where(targets > 0, padded, np.maximum(padded, floor))
+        targets.put(own, 1)
         return Batch(features, padded, targets, np.ones(n, np.float32))
+
+
+class _Doubt:
+    """Which rows are not yet right with enough probability; few calls and no new arrays, for it is asked at every step of a solve."""
+
+    def __init__(self, between: FloatArray, labels: IndexArray, batch: Batch, confidence: float) -> None:
+        n, width = batch.base_logits.shape
+        self._between, self._weights = between, batch.weights
+        self._own, self._least = np.arange(n) * width + labels, np.float32(1 / confidence)
+        self._ratios, self._ones = np.empty((n, width), np.float32), np.ones(width, np.float32)
+        self._odds, self._reach, self._right = np.empty(n, np.float32), np.empty(n, np.float32), np.empty((n, 1), np.float32)
+
+    def weigh(self, logits: FloatArray) -> float:
+        """Set the batch's weights: 1 for a row in doubt, else 0; returns the largest row sum of κ[doubt, doubt], 0 when all are learned."""
+        logits.take(self._own, None, self._right[:, 0], "clip")  # "clip": without a copy for the sake of bounds, which hold
+        np.subtract(logits, self._right, out=self._ratios)
+        np.exp(self._ratios, out=self._ratios)
+        # 1/p of the right label; above one half, enough probability also makes it the first label
+        self._ratios.dot(self._ones, self._odds)
+        self._weights[:] = self._odds > self._least
+        self._between.dot(self._weights, self._reach)
+        np.multiply(self._reach, self._weights, out=self._reach)
+        return float(self._reach.max())
+
+    def any_below_half(self) -> bool:
+        """Whether a row's right label may not be its first, as weighed last."""
+        return bool((self._odds > _HALF).any())
 
 
 def _cholesky(between: FloatArray) -> NDArray[np.float64]:
     """L with L·Lᵀ = κ(X, X) + jitter·I in float64; the cut at zero makes κ not quite positive definite, so the jitter grows if need be."""
     jitter = _JITTER
-    identity = np.eye(len(between))
+    widened, place = between.astype(np.float64), np.arange(len(between))
+    diagonal = widened[place, place]
     while True:
+        widened[place, place] = diagonal + jitter
         try:
-            return np.asarray(np.linalg.cholesky(between.astype(np.float64) + jitter * identity), np.float64)
+            return np.asarray(np.linalg.cholesky(widened), np.float64)
         except np.linalg.LinAlgError:
             jitter *= 10

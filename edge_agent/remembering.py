@@ -76,13 +76,15 @@ def unrepeated(evidence: Sequence[Evidence], block_size: int, same_picture: floa
     later: FloatArray | None = None
     for end in range(len(evidence), 0, -block_size):
         block = evidence[max(0, end - block_size) : end][::-1]
-        contexts = np.stack([e.seen.context[0] for e in block])
-        again = np.tril(contexts @ contexts.T > same_picture, -1)
+        contexts = np.concatenate([e.seen.context[:1] for e in block])
+        alike = contexts @ contexts.T > same_picture
         stands = np.ones(len(block), bool)
         if later is not None:
             stands[(contexts @ later.T > same_picture).any(axis=1)] = False
-        for place in np.flatnonzero(again.any(1)):  # a picture that came again supersedes nothing itself
-            stands[place] &= not (again[place] & stands).any()
+        if np.count_nonzero(alike) > np.count_nonzero(alike.diagonal()):
+            again = np.tril(alike, -1)
+            for place in np.flatnonzero(again.any(1)):  # a picture that came again supersedes nothing itself
+                stands[place] &= not (again[place] & stands).any()
         yield from (e for e, stand in zip(block, stands, strict=True) if stand)
         later = contexts[stands] if later is None else np.concatenate([later, contexts[stands]])
 

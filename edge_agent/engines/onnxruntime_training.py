@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -103,39 +104,54 @@ class _Session:
         # The runtime's value aliases this array and does not keep it alive: it stays ours for the life of the session.
         self._zeros = np.zeros(self.shape, np.float32)
         self._zero_value = import_onnxruntime().OrtValue.ortvalue_from_numpy(self._zeros)
-        self._bound: tuple[Batch, Any, Any] | None = None
+        self._bound: _Bound | None = None
 
     def reset(self) -> None:
         self._bound = None
         self._parameter.copy_from(self._state, self._zero_value._ortvalue)
 
     def step(self, batch: Batch, learning_rate: float) -> FloatArray:
-        inputs, rows = self._values(batch)
-        self._module.train_step_with_ort_values(inputs, self._native.OrtValueVector())
+        bound = self._bound if self._bound is not None and self._bound.batch is batch else self._bind(batch)
+        self._module.train_step_with_ort_values(bound.inputs, bound.losses)
         self._optimizer.set_learning_rate(learning_rate)
         self._optimizer.optimizer_step()
         self._module.lazy_reset_grad()
-        outputs = self._native.OrtValueVector()
-        self._module.eval_step_with_ort_values(rows, outputs)
+        outputs = self._native.OrtValueVector()  # fresh: the array below aliases what is in it
+        self._module.eval_step_with_ort_values(bound.rows, outputs)
         logits: FloatArray = outputs[0].numpy()
         return logits
 
     def coefficients(self) -> FloatArray:
         return np.array(self._parameter.data.numpy(), np.float32)
 
-    def _values(self, batch: Batch) -> tuple[Any, Any]:
-        """The inputs of a training and of an evaluation step: values that alias the batch's arrays, made once for the steps of a solve."""
-        if self._bound is None or self._bound[0] is not batch:
-            wrap = import_onnxruntime().OrtValue.ortvalue_from_numpy
-            values = [wrap(array)._ortvalue for array in (batch.kernel, batch.base_logits, batch.targets, batch.weights)]
-            training, evaluation = self._native.OrtValueVector(), self._native.OrtValueVector()
-            for value in values:
-                training.push_back(value)
-            for value in values[:2]:
-                evaluation.push_back(value)
-            # the batch is held as long as the values: they do not keep its arrays alive
-            self._bound = (batch, training, evaluation)
-        return self._bound[1], self._bound[2]
+    def _bind(self, batch: Batch) -> _Bound:
+        """Values that alias the batch's arrays, made once for the steps of a solve."""
+        wrap, vector = import_onnxruntime().OrtValue.ortvalue_from_numpy, self._native.OrtValueVector
+        values = [wrap(array)._ortvalue for array in (batch.kernel, batch.base_logits, batch.targets, batch.weights)]
+        inputs, rows = vector(), vector()
+        for value in values:
+            inputs.push_back(value)
+        for value in values[:2]:
+            rows.push_back(value)
+        self._bound = _Bound(batch, inputs, rows, vector())
+        return self._bound
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """What the steps on one batch have in common.
+
+    Attributes:
+        batch: held as long as the values: they do not keep its arrays alive.
+        inputs: of a training step.
+        rows: inputs of an evaluation step.
+        losses: outputs of a training step, which nobody reads; empty before the first, then written again and again.
+    """
+
+    batch: Batch
+    inputs: Any
+    rows: Any
+    losses: Any
 
 
 def _rows_of(name: str, artifact: Artifact) -> int:
