@@ -86,7 +86,7 @@ class _Session:
         options = native.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the head is too small for a second thread to pay
         options.log_severity_level = 4
-        device = native.OrtDevice(native.OrtDevice.cpu(), native.OrtDevice.default_memory(), 0)
+        self._device = device = native.OrtDevice(native.OrtDevice.cpu(), native.OrtDevice.default_memory(), 0)
         names = (checkpoint_name, *GRAPHS)
         with ExitStack() as stack:
             checkpoint, training, evaluation, optimizer = (stack.enter_context(_as_file(artifact.read(name))) for name in names)
@@ -103,12 +103,12 @@ class _Session:
             raise ArtifactError(f"{checkpoint_name} has shape {found}, the manifest says {self.shape}", "build the artifact again")
         # The runtime's value aliases this array and does not keep it alive: it stays ours for the life of the session.
         self._zeros = np.zeros(self.shape, np.float32)
-        self._zero_value = import_onnxruntime().OrtValue.ortvalue_from_numpy(self._zeros)
+        self._zero_value = native.OrtValue.ortvalue_from_numpy(self._zeros, device)
         self._bound: _Bound | None = None
 
     def reset(self) -> None:
         self._bound = None
-        self._parameter.copy_from(self._state, self._zero_value._ortvalue)
+        self._parameter.copy_from(self._state, self._zero_value)
 
     def step(self, batch: Batch, learning_rate: float) -> FloatArray:
         bound = self._bound if self._bound is not None and self._bound.batch is batch else self._bind(batch)
@@ -126,8 +126,8 @@ class _Session:
 
     def _bind(self, batch: Batch) -> _Bound:
         """Values that alias the batch's arrays, made once for the steps of a solve."""
-        wrap, vector = import_onnxruntime().OrtValue.ortvalue_from_numpy, self._native.OrtValueVector
-        values = [wrap(array)._ortvalue for array in (batch.kernel, batch.base_logits, batch.targets, batch.weights)]
+        wrap, vector = self._native.OrtValue.ortvalue_from_numpy, self._native.OrtValueVector
+        values = [wrap(array, self._device) for array in (batch.kernel, batch.base_logits, batch.targets, batch.weights)]
         inputs, rows = vector(), vector()
         for value in values:
             inputs.push_back(value)
