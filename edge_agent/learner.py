@@ -36,8 +36,8 @@ _JITTER = 1e-4  # added to the diagonal of κ(X, X), which near-duplicates make 
 # 20 times as long; ONNX Runtime's softmax gives 1e-38 where the logit is −1e4.
 _DEPTH = np.float32(40)
 _NOTHING = 1e-12
-_HALF = np.float32(1 / 0.501)
 _MARGIN = 1e-3  # trained a little past the confidence: jitter and float32 must not bring a row below it again
+_HALF = np.float32(1 / (0.5 + _MARGIN))  # the odds of a label that may not be the first
 
 
 @dataclass(frozen=True, eq=False)
