@@ -69,7 +69,7 @@ def main(photos: Path, capacity: int, length: int, others: int) -> None:
     agent = EdgeAgent.open(ROOT / "artifacts/default", state="no-state")
     with opened(photos) as folder:
         found = photos_in(folder, 0, 1_000_000)
-        scene = scenes(agent, found[others:], found[:others], 0)[1]
+        scene = next(scene for scene in scenes(agent, found[others:], found[:others], 0) if scene.name == "field")
     start = Held(agent.head)
     field, clean = accuracy(start, scene.field, scene.field_labels), accuracy(start, scene.others, scene.other_labels)
     print(f"factory: field {field:.1f} %, clean {clean:.1f} %")

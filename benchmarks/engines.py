@@ -8,7 +8,6 @@ misses its target.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import subprocess
@@ -18,22 +17,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from stand_in import engine_artifact
 
 from edge_agent.artifact import Artifact
 from edge_agent.engines import open_engine
 from edge_agent.engines.conformance import a_batch
 from edge_agent.engines.contract import HeadEngine
-from edge_agent.manifest import (
-    FileEntry,
-    GoldenFacts,
-    ImageSpec,
-    Manifest,
-    ModelFacts,
-    ParityFacts,
-    Producer,
-    SentinelFacts,
-    StatisticsFacts,
-)
 
 CLASSES, ROWS = (10, 1000), (32, 256)
 ENGINES = ("portable", "onnxruntime-training")
@@ -52,19 +41,6 @@ def write_head(folder: Path, classes: int, rows: int) -> None:
     head = Head(classes, rows)
     write_training(head, folder / "training")
     write_step(head, folder / "portable/step.onnx")
-
-
-def artifact_of(folder: Path, classes: int, rows: int) -> Artifact:
-    """An artifact without a network: what an engine reads of one."""
-    contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.glob("*/*")}
-    files = {name: FileEntry(len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
-    absent = ("labels.txt", "backbone.onnx", "statistics.safetensors", "golden/00.png")
-    manifest = Manifest(
-        ModelFacts("features", 0, "0" * 64, "last", "linear"), ImageSpec((1, 1), 1, "bilinear", (0, 0, 0), (1, 1, 1)),
-        classes, 0, 1, 1, rows, 1.0, (), None, SentinelFacts(1, 0.0, True), StatisticsFacts(0, 0, ()), GoldenFacts(1, 1.0),
-        ParityFacts(0, 0, 0, 0), Producer("", "", "", "", ""), {**{name: FileEntry(0, "0" * 64) for name in absent}, **files},
-    )  # fmt: skip
-    return Artifact(folder, manifest, "", (), None)  # type: ignore[arg-type]
 
 
 def times_ms(artifact: Artifact, classes: int, rows: int) -> dict[str, float]:
@@ -123,7 +99,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.measure:
         folder, classes, rows, what = Path(given.measure[0]), int(given.measure[1]), int(given.measure[2]), given.measure[3]
-        artifact = artifact_of(folder, classes, rows)
+        artifact = engine_artifact(folder, classes, rows)
         print(json.dumps(times_ms(artifact, classes, rows) if what == "times" else {what: peak_mb(artifact, rows, what)}))
         return
     lines, good = [], True

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 import numpy as np
 from measures import Scene, beside_a_pass, scenes, seen_in, single, stream
-from photos import Photo, opened, photos_in
+from new_classes import SHOTS, new_class
+from numpy.typing import NDArray
+from photos import opened, photos_in
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -19,50 +23,82 @@ from rules import Adam, NearestMean, PartialFit, Product, Rule, Sgd, Slda, Start
 from safetensors.numpy import load
 
 from edge_agent import EdgeAgent, __version__
+from edge_agent.runtime import Seen
 
 ROOT = Path(__file__).resolve().parent.parent
 Results = dict[str, dict[str, list[dict[str, float]]]]
+LAST_LAYER = "last_layer.safetensors"
+FITTING = 1000  # photos, or a third of those that are not judged, for the statistics of the rules that need some
 SINGLE = ("right after %", "least p", "re-shots before %", "re-shots right %", "others unchanged %", "accuracy change", "worst change")
 STREAMED = ("clean before %", "clean after %", "field before %", "field after %", "edits kept %", "correction ms")
 
 
-def rules_for(agent: EdgeAgent, fitting: list[Photo], views: int) -> dict[str, Callable[[], Rule]]:
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured: seeds, single corrections and photos that are never corrected for each, and the length of a stream."""
+
+    seeds: int
+    count: int
+    others: int
+    length: int
+    rivals: bool
+    views: int
+
+
+def rules_for(agent: EdgeAgent, fitting: Seen, labels: NDArray[np.int64], amount: Amount) -> dict[str, Callable[[], Rule]]:
     """This product, and the rivals where the artifact has its last layer."""
-    rules: dict[str, Callable[[], Rule]] = {"edge-agent": lambda: Product(agent, views)}
-    if "last_layer.safetensors" not in agent.artifact.manifest.files:
+    rules: dict[str, Callable[[], Rule]] = {"edge-agent": lambda: Product(agent, amount.views)}
+    if not amount.rivals or LAST_LAYER not in agent.artifact.manifest.files:
         return rules
-    layer = load(agent.artifact.read("last_layer.safetensors"))
-    places = {label: place for place, label in enumerate(agent.labels)}
-    features = seen_in([agent.predict(photo.path) for photo in fitting]).features
-    start = Start(layer["weight"], layer["bias"], features, np.array([places[photo.label] for photo in fitting]))
+    layer = load(agent.artifact.read(LAST_LAYER))
+    start = Start(layer["weight"], layer["bias"], fitting.features, labels)
     return rules | {
         "AdamW × 20": lambda: Adam(start, 20), "AdamW until p > .5": lambda: Adam(start, 1000, 0.5), "SGD until p > .5": lambda: Sgd(start),
         "Deep SLDA": lambda: Slda(start), "nearest class mean": lambda: NearestMean(start), "SGDClassifier": lambda: PartialFit(start),
     }  # fmt: skip
 
 
-def measured(agent: EdgeAgent, folder: Path, seeds: int, count: int, others: int, length: int, rivals: bool, views: int) -> Results:
-    """Every rule on every scene for every seed."""
+def measured(agent: EdgeAgent, folder: Path, amount: Amount) -> Results:
+    """Every rule on every scene for every seed; classes added, where the artifact has its last layer."""
     results: Results = {}
+    places = {label: place for place, label in enumerate(agent.labels)}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=None)
-        for seed in range(seeds):
+        for seed in range(amount.seeds):
             photos = photos_in(folder, seed, 1_000_000)
-            judged, fitting, pool = photos[:others], photos[others : others + 1000], photos[others + 1000 :]
-            rules = rules_for(agent, fitting, views) if rivals else {"edge-agent": lambda: Product(agent, views)}
+            judged, rest = photos[: amount.others], photos[amount.others :]
+            fit = min(FITTING, len(rest) // 3)
+            used, pool = rest[:fit], rest[fit:]
+            fitting = seen_in([agent.predict(photo.path) for photo in used])
+            labels = np.array([places[photo.label] for photo in used])
             for scene in scenes(agent, pool, judged, seed):
-                for name, make in rules.items():
+                for name, make in rules_for(agent, fitting, labels, amount).items():
                     progress.update(task, description=f"seed {seed}, {scene.name}, {name}")
-                    one_rule(results.setdefault(name, {}), agent, scene, make, seed, count, length)
+                    one_rule(results.setdefault(name, {}), agent, scene, make, seed, amount)
+                if scene.name == "clean" and LAST_LAYER in agent.artifact.manifest.files:
+                    added = new_class(agent, scene, fitting, labels, seed)
+                    results["edge-agent"].setdefault("new class", []).extend([added] if added else [])
     return results
 
 
 def one_rule(
-    results: dict[str, list[dict[str, float]]], agent: EdgeAgent, scene: Scene, make: Callable[[], Rule], seed: int, count: int, length: int
+    results: dict[str, list[dict[str, float]]], agent: EdgeAgent, scene: Scene, make: Callable[[], Rule], seed: int, amount: Amount
 ) -> None:
-    """Single corrections and a stream."""
-    results.setdefault(f"single/{scene.name}", []).append(single(agent, scene, make, seed, count))
-    results.setdefault(f"stream/{scene.name}", []).append(stream(scene, make, seed, length))
+    """Single corrections and a stream; from many cameras the stream alone."""
+    if scene.name != "many cameras":
+        results.setdefault(f"single/{scene.name}", []).append(single(agent, scene, make, seed, amount.count))
+    results.setdefault(f"stream/{scene.name}", []).append(stream(scene, make, seed, amount.length))
+
+
+def report(results: Results, amount: Amount) -> None:
+    """Every table."""
+    for scene in ("clean", "field"):
+        title = f"one correction, {scene} photos ({amount.count} mistakes × {amount.seeds} seeds, {amount.others} others)"
+        show(results, f"single/{scene}", SINGLE, title)
+    for scene in ("clean", "field", "many cameras"):
+        show(results, f"stream/{scene}", STREAMED, f"{amount.length} corrections in a row, {scene}")
+    if results["edge-agent"].get("new class"):
+        show(results, "new class", tuple(results["edge-agent"]["new class"][0]), f"a class added: {', '.join(map(str, SHOTS))} shots")
 
 
 def show(results: Results, part: str, columns: tuple[str, ...], title: str) -> None:
@@ -71,7 +107,7 @@ def show(results: Results, part: str, columns: tuple[str, ...], title: str) -> N
     table.add_column("rule")
     for column in columns:
         table.add_column(column, justify="right")
-    for name, parts in results.items():
+    for name, parts in ((name, parts) for name, parts in results.items() if part in parts):
         values = [[run[column] for run in parts[part]] for column in columns]
         cells = [
             f"{min(v):.2f}" if column.startswith(("worst", "least")) else f"{np.mean(v):.2f} ± {np.std(v):.2f}"
@@ -108,7 +144,7 @@ def plot(results: Results, path: Path) -> None:
 def speed(agent: EdgeAgent, reference: Path, folder: Path) -> dict[str, float]:
     """One correction with 32 remembered beside a pass of the reference network."""
     photos = photos_in(folder, 0, 1500)
-    timing = beside_a_pass(agent, EdgeAgent.open(reference, state="no-state"), scenes(agent, photos[100:], photos[:100], 0)[0])
+    timing = beside_a_pass(agent, EdgeAgent.open(reference, state="no-state"), next(scenes(agent, photos[100:], photos[:100], 0)))
     print(
         f"one correction, 32 remembered, predict done before, disk left out: {timing['correction ms']:.2f} ms; "
         f"a pass of {reference}: {timing['pass ms']:.2f} ms; ratio {timing['ratio']:.2f}\n"
@@ -140,18 +176,19 @@ def main(
     output: Path,
 ) -> None:
     """Measure, print the tables, and write results.json and plot.png."""
-    started = time.monotonic()
+    started, amount = time.monotonic(), Amount(seeds, count, others, length, rivals, views)
     with opened(photos) as folder:
         agent = EdgeAgent.open(artifact, state=output / "no-state")
-        results = measured(agent, folder, seeds, count, others, length, rivals, views)
+        results = measured(agent, folder, amount)
         timing = speed(agent, reference, folder) if reference else {}
-    for scene in ("clean", "field"):
-        show(results, f"single/{scene}", SINGLE, f"one correction, {scene} photos ({count} mistakes × {seeds} seeds, {others} others)")
-    for scene in ("clean", "field"):
-        show(results, f"stream/{scene}", STREAMED, f"{length} corrections in a row, {scene} photos")
+    report(results, amount)
     output.mkdir(parents=True, exist_ok=True)
-    facts = {"artifact": agent.artifact.digest, "edge_agent": __version__, "at": datetime.now(timezone.utc).isoformat(timespec="seconds")}
-    (output / "results.json").write_text(json.dumps({**facts, "results": results, "timing": timing}, indent=1) + "\n")
+    about = {
+        "artifact": agent.artifact.digest, "model": agent.artifact.manifest.model.name, "edge_agent": __version__,
+        "python": platform.python_version(), "machine": platform.machine(), "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    found = {**about, "amount": asdict(amount), "results": results, "timing": timing}
+    (output / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     if rivals:
         plot(results, output / "plot.png")
     print(f"{time.monotonic() - started:.0f} s; {output}/results.json")

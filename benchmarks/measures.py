@@ -1,4 +1,4 @@
-"""What is measured of a rule: single corrections, streams of them, and classes that are new.
+"""What is measured of a rule: single corrections and streams of them.
 
 Each follows one question of a user: is the picture right afterwards, are its re-shots, what became of everything else?
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from photos import RESHOTS, Photo, in_the_field, reshot
+from photos import RESHOTS, Photo, Site, from_any_site, reshot
 from PIL import Image
 from rules import Product, Rule
 
@@ -25,10 +25,10 @@ STREAM = 200
 
 @dataclass(frozen=True)
 class Scene:
-    """Photos as the backbone sees them, clean or in the field: those to correct, and others to judge by.
+    """Photos as the backbone sees them: those to correct, and others to judge by.
 
     Attributes:
-        name: "clean" or "field".
+        name: "clean", "field" (one installation) or "many cameras" (each photo from another).
         pool: predictions of the factory head for photos that may be corrected.
         pool_labels: their true labels.
         images: the same photos, for re-shots.
@@ -58,19 +58,23 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def scenes(agent: EdgeAgent, pool: Sequence[Photo], others: Sequence[Photo], seed: int) -> list[Scene]:
-    """The clean scene and the one in the field, from the same photos."""
+def scenes(agent: EdgeAgent, pool: Sequence[Photo], others: Sequence[Photo], seed: int) -> Iterator[Scene]:
+    """The same photos clean, at one installation in the field, and each from an installation of its own; one scene after the other."""
     rng = np.random.default_rng(seed)
+    site = Site.drawn(rng)
     places = {label: place for place, label in enumerate(agent.labels)}
-    clean = [photo.image() for photo in pool]
-    images = {"clean": clean, "field": [in_the_field(image, rng) for image in clean]}
-    judged = seen_in([agent.predict(photo.image()) for photo in others])
-    field = seen_in([agent.predict(in_the_field(photo.image(), rng)) for photo in others])
     pool_labels, labels = (np.array([places[photo.label] for photo in group]) for group in (pool, others))
-    return [
-        Scene(name, [agent.predict(png(image)) for image in group], pool_labels, group, judged, labels, field, labels)
-        for name, group in images.items()
-    ]
+    clean = seen_in([agent.predict(photo.image()) for photo in others])
+    field = seen_in([agent.predict(site.photo(photo.image(), rng)) for photo in others])
+    for name, take in (("clean", untouched), ("field", site.photo), ("many cameras", from_any_site)):
+        images = [take(photo.image(), rng) for photo in pool]
+        judged = field if name != "many cameras" else seen_in([agent.predict(take(photo.image(), rng)) for photo in others])
+        yield Scene(name, [agent.predict(png(image)) for image in images], pool_labels, images, clean, labels, judged, labels)
+
+
+def untouched(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The picture as it is."""
+    return image
 
 
 def accuracy(rule: Rule, seen: Seen, labels: NDArray[np.int64]) -> float:

@@ -1,4 +1,4 @@
-"""Photos for the benchmarks: a folder or zip of one folder per label, re-shots, and a field's worth of bad light and lens."""
+"""Photos for the benchmarks: a folder or zip of one folder per label, re-shots, and what bad light and cheap cameras make of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from edge_agent.image import find_pictures
 
@@ -49,16 +50,45 @@ def photos_in(folder: Path, seed: int, count: int) -> list[Photo]:
     return [found[i] for i in order]
 
 
-def in_the_field(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The photo as a cheap camera in bad light gives it: dimmed, colour-cast, blurred, noisy and JPEG-coded."""
-    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.5, 0.8))
-    pixels = np.asarray(image, np.float64) * rng.uniform(0.85, 1.15, 3)
-    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.6) * min(image.size) / 32))
-    noisy = np.asarray(image, np.float64) + rng.normal(0, rng.uniform(3, 8), (image.height, image.width, 3))
-    coded = io.BytesIO()
-    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(coded, "JPEG", quality=int(rng.integers(40, 75)))
-    return Image.open(coded).convert("RGB")
+@dataclass(frozen=True)
+class Site:
+    """One installation in the field: a cheap camera in bad light, the same for all of its photos but for small changes.
+
+    Attributes:
+        brightness: factor on every pixel; a photo's own light varies by a tenth.
+        cast: factors on red, green and blue; a photo's own vary by three hundredths.
+        blur: radius of the lens's blur, in 32nds of the shorter side.
+        noise: deviation of the sensor's noise, of 255 steps.
+        quality: of the JPEG coder.
+    """
+
+    brightness: float
+    cast: NDArray[np.float64]
+    blur: float
+    noise: float
+    quality: int
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Site:
+        """Any installation."""
+        return cls(
+            rng.uniform(0.5, 0.8), rng.uniform(0.85, 1.15, 3), rng.uniform(0.2, 0.6), rng.uniform(3, 8), int(rng.integers(40, 75))
+        )
+
+    def photo(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """The picture as this installation takes it: dimmed, colour-cast, blurred, noisy and JPEG-coded."""
+        pixels = np.asarray(image, np.float64) * self.brightness * rng.uniform(0.9, 1.1) * self.cast * rng.uniform(0.97, 1.03, 3)
+        lit = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        seen = lit.filter(ImageFilter.GaussianBlur(self.blur * min(image.size) / 32))
+        noisy = np.asarray(seen, np.float64) + rng.normal(0, self.noise, (image.height, image.width, 3))
+        coded = io.BytesIO()
+        Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(coded, "JPEG", quality=self.quality)
+        return Image.open(coded).convert("RGB")
+
+
+def from_any_site(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The picture from an installation of its own: nothing is common to two photos but that both are bad."""
+    return Site.drawn(rng).photo(image, rng)
 
 
 def reshot(image: Image.Image, rng: np.random.Generator) -> Image.Image:
