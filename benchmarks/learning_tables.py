@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -28,7 +27,11 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
 def with_tables(page: str, names: tuple[str, ...], blocks: dict[str, str]) -> str:
     """A page with its blocks written anew."""
     for name in names:
-        page = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda m, n=name: m[1] + blocks[n] + m[2], page, flags=re.DOTALL)  # type: ignore[misc]
+        before, _, rest = page.partition(f"<!-- {name} -->")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not end:
+            raise ValueError(f"there is no block {name!r} on this page")
+        page = f"{before}<!-- {name} -->\n{blocks[name]}\n{end}{after}"
     return page
 
 
