@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edge_agent.agent import Correction, EdgeAgent, Prediction
     from edge_agent.errors import (
+        AnsweredError,
         ArtifactError,
         EdgeAgentError,
         InputError,
         LabelError,
+        NotWaitingError,
         RuntimeUnavailable,
         StateBusyError,
         StateError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnsweredError",
     "ArtifactError",
     "Correction",
     "EdgeAgent",
@@ -39,6 +42,7 @@ __all__ = [
     "HealthReport",
     "InputError",
     "LabelError",
+    "NotWaitingError",
     "Prediction",
     "RuntimeUnavailable",
     "StateBusyError",

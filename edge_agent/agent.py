@@ -29,6 +29,7 @@ from edge_agent.label_rules import check_label
 from edge_agent.labelling import add_label, remove_label
 from edge_agent.observer import Observer
 from edge_agent.ort import import_onnxruntime
+from edge_agent.queue import Queue
 from edge_agent.recorded import Recorded, recorded
 from edge_agent.results import AgentInfo, Correction, Prediction, Undo
 from edge_agent.runtime import Backbone, Seen, stacked
@@ -64,6 +65,7 @@ class EdgeAgent:
         self._journal = Journal(state, artifact.digest, settings, now)
         self._keeper = HeadKeeper(artifact, settings, self._journal, self._backbone.provider)
         self._lock = threading.RLock()
+        self.queue = Queue(artifact, self._keeper, self._journal, settings, self._blas, self._answer)
 
     @classmethod
     def open(
@@ -185,21 +187,8 @@ class EdgeAgent:
         if views is None:
             views = 0 if isinstance(picture, Prediction) else self.settings.views
         check_views(views)
-        with self._lock, self._blas.limit(limits=1, user_api="blas"):
-            serving = self._keeper.current()
-            check_label(label, serving.labels, self._spare(serving), new_label)
-            is_right = rank(serving.head, serving.labels, seen.seen, 1)[0].label == label
-            if views and not (is_right and not force):
-                seen = self._with_views(seen, seen.picture if isinstance(picture, Prediction) else picture, views)
-            if dry_run or (is_right and not force):
-                return replace(only_answer(self._keeper, serving, seen, label, force), elapsed_ms=_since(started))
-            with self._journal.writing() as writer:
-                serving = self._keeper.current()  # another process may have been first
-                check_label(label, serving.labels, self._spare(serving), new_label)
-                candidate = consider(self._keeper, serving, seen, label, writer.next_correction(), force)
-                after, entry = record(self._keeper, writer, serving, candidate, seen)
-            self._keeper.adopt(after)
-            return acknowledged(entry, candidate.findings, _since(started))
+        source = seen.picture if isinstance(picture, Prediction) else picture
+        return replace(self._taught(seen, source, label, new_label, views, dry_run, force), elapsed_ms=_since(started))
 
     def undo(self, number: int | None = None) -> Undo:
         """Take one correction back; the head is then the one that never saw it, bit for bit.
@@ -311,6 +300,46 @@ class EdgeAgent:
         settings = settings or HealthSettings.load(None, os.environ, {})
         running = Running(self.artifact.digest, self._backbone, self._keeper)
         return examine(self.artifact.path, self.state, self.settings, settings, running)
+
+    def _answer(self, waiting: Prediction, label: str, new_label: bool) -> Correction:
+        """What a person says of a picture that waits: the correction and its end of waiting in one transaction."""
+        started = time.perf_counter()
+        done = self._taught(waiting, waiting.picture, label, new_label, self.settings.views, False, False, waits=True)
+        return replace(done, elapsed_ms=_since(started))
+
+    def _taught(
+        self,
+        seen: Prediction,
+        source: PictureSource | None,
+        label: str,
+        new_label: bool,
+        views: int,
+        dry_run: bool,
+        force: bool,
+        waits: bool = False,
+    ) -> Correction:
+        """See `correct`; `waits` says that the picture is in the queue, and leaves it with this answer."""
+        context = seen.seen.context[0]
+        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+            serving = self._keeper.current()
+            check_label(label, serving.labels, self._spare(serving), new_label)
+            is_right = rank(serving.head, serving.labels, seen.seen, 1)[0].label == label
+            if views and not (is_right and not force):
+                seen = self._with_views(seen, source, views)
+            if dry_run or (is_right and not force):
+                if waits:
+                    with self._journal.writing() as writer:
+                        writer.queue.answer(seen.sample_id, "labelled", label, context)
+                return only_answer(self._keeper, serving, seen, label, force)
+            with self._journal.writing() as writer:
+                if waits:
+                    writer.queue.answer(seen.sample_id, "labelled", label, context)
+                serving = self._keeper.current()  # another process may have been first
+                check_label(label, serving.labels, self._spare(serving), new_label)
+                candidate = consider(self._keeper, serving, seen, label, writer.next_correction(), force)
+                after, entry = record(self._keeper, writer, serving, candidate, seen)
+            self._keeper.adopt(after)
+            return acknowledged(entry, candidate.findings, 0)
 
     def _spare(self, serving: Serving) -> int:
         return self.artifact.manifest.spare_classes - len(serving.head.added)

@@ -19,7 +19,8 @@ from edge_agent.cli_bench import bench
 from edge_agent.cli_engine import check_engine
 from edge_agent.cli_health import health, is_health, metrics, run_health
 from edge_agent.cli_labels import labels
-from edge_agent.errors import EdgeAgentError, InputError, UsageError
+from edge_agent.cli_queue import queue
+from edge_agent.errors import EdgeAgentError, InputError, StateError, UsageError
 
 if TYPE_CHECKING:
     from edge_agent.agent import EdgeAgent
@@ -108,20 +109,29 @@ def info(call: Call, as_json: bool) -> None:
 @cli.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many labels to show.")
+@click.option("--collect/--no-collect", default=None, help="Let pictures that are worth asking about wait in the queue.")
 @json_option
 @click.pass_obj
-def predict(call: Call, images: tuple[str, ...], top: int, as_json: bool) -> int:
+def predict(call: Call, images: tuple[str, ...], top: int, collect: bool | None, as_json: bool) -> int:
     """Classify pictures: files, directories, or - for one picture on stdin."""
     from edge_agent.printing import show_prediction
 
     agent, status = call.agent(), 0
+    collect = agent.settings.collect if collect is None else collect
     for name in _expanded(images):
         try:
             seen = agent.predict(_picture(name, agent), top, "stdin" if name == "-" else name)
         except InputError as error:  # the others are still worth an answer
             status = status or _report(error)
             continue
-        show_prediction(seen) if not as_json else click.echo(_line(prediction_json(seen)))
+        facts, offer = prediction_json(seen), None
+        try:
+            offer = agent.queue.offer(seen) if collect else None
+        except StateError as error:  # what cannot be kept is still predicted
+            status = status or _report(error)
+        if offer is not None:
+            facts["queue"] = {"kept": offer.kept, "reason": offer.reason, "score": offer.score}
+        show_prediction(seen, offer) if not as_json else click.echo(_line(facts))
     return status
 
 
@@ -199,6 +209,7 @@ def export_onnx(call: Call, file: Path, as_json: bool) -> None:
 
 
 cli.add_command(labels)
+cli.add_command(queue)
 cli.add_command(advise)
 cli.add_command(bench)
 cli.add_command(check_engine)

@@ -3,7 +3,9 @@
     EdgeAgentError                 the root: catch it to catch all of ours
     ├── UsageError            64   the call itself is wrong: an option, a combination, a value out of its range
     ├── InputError            65   what was given cannot be used: a picture, an array, a folder, a weights file
-    │   └── LabelError        65   a label that is unknown, empty, not printable or not free
+    │   ├── LabelError        65   a label that is unknown, empty, not printable or not free
+    │   ├── NotWaitingError   65   a sample id that is not in the queue
+    │   └── AnsweredError     65   a sample of the queue that somebody has answered before
     ├── ArtifactError         66   the artifact is missing, changed, foreign or not understood
     ├── RuntimeUnavailable    69   ONNX Runtime, an engine or a provider cannot do what was asked
     └── StateError            73   the state directory cannot be used: foreign, damaged, read-only, full
@@ -52,6 +54,14 @@ class InputError(EdgeAgentError):
 
 class LabelError(InputError):
     """A label that is unknown, empty, not printable or not free."""
+
+
+class NotWaitingError(InputError):
+    """A sample id that is not in the queue: never offered, or it has left for ones worth more."""
+
+
+class AnsweredError(InputError):
+    """A sample of the queue that was labelled, skipped or called unsure before; nothing changed."""
 
 
 class ArtifactError(EdgeAgentError):

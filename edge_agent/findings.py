@@ -64,6 +64,12 @@ class Finder:
         np.fill_diagonal(alike, -1)
         self._nearest: NDArray[np.float32] = np.sort(alike.max(1))
 
+    def unusual(self, contexts: NDArray[np.float32]) -> NDArray[np.float64]:
+        """For contexts `[N, K]` the share of the sentinel pictures that have a nearer neighbour (0…1); near 1: unlike the training data."""
+        nearest = (contexts @ self._contexts.T).max(1)
+        share: NDArray[np.float64] = 1 - np.searchsorted(self._nearest, nearest) / len(self._nearest)
+        return share
+
     def find(self, logits: FloatArray, labels: Sequence[str], before: Sequence[Evidence], seen: Seen, label: str) -> Findings:
         """The findings about a correction.
 
@@ -85,8 +91,7 @@ class Finder:
                 rivals = logits.copy()
                 rivals[place] = -np.inf
                 margin, rank = own - float(rivals.max()), int(np.count_nonzero(rivals > own)) + 1
-        nearest = float((self._contexts @ seen.context[0]).max())
-        unusual = 1 - float(np.searchsorted(self._nearest, nearest)) / len(self._nearest)
+        unusual = float(self.unusual(seen.context[:1])[0])
         others = [evidence for evidence in before if evidence.label != place]
         count = len(before) - len(others) + 1
         return Findings(margin, rank, _conflict(labels, others, seen), count, unusual)

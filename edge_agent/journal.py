@@ -17,17 +17,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from edge_agent.errors import InputError, StateError
 from edge_agent.guard import SentinelReport
 from edge_agent.head import Head
 from edge_agent.journal_blobs import pack_head, pack_seen, unpack_head, unpack_seen
 from edge_agent.journal_file import FILE_NAME, open_for_reading, open_for_writing, translated_errors
+from edge_agent.journal_queue import QueueWriter
 from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
 Opening = Callable[[Path, int], "sqlite3.Connection | None"]
+Found = TypeVar("Found")
 
 _PAUSE_S = 0.02
 
@@ -174,6 +177,15 @@ class Journal:
             row = connection.execute(query, (number,)).fetchone() if connection else None
             return row[0] if row and hashlib.sha256(row[0]).hexdigest() == row[1] else None
 
+    def read(self, reader: Callable[[sqlite3.Connection | None], Found]) -> Found:
+        """What a function reads; it gets the open journal, or None where there is none yet.
+
+        Raises:
+            StateError: the state cannot be read.
+        """
+        with self.lock, translated_errors(self.folder):
+            return reader(self._reading())
+
     @contextmanager
     def writing(self) -> Iterator[Writer]:
         """One transaction: what its writer did is on the disk when the block ends, and none of it when the block fails.
@@ -242,6 +254,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, settings: Settings, moment: str) -> None:
         """Bind the open transaction, the limits and the time that it records."""
         self._connection, self._settings, self.moment = connection, settings, moment
+        self.queue = QueueWriter(connection, moment)
 
     def next_generation(self) -> int:
         """The number that `add_generation` will give."""
@@ -252,12 +265,13 @@ class Writer:
         return self._next("corrections")
 
     def add_correction(self, entry: Entry, seen: Seen, picture: bytes | None) -> None:
-        """Write one correction; its `id` must be `next_correction()`."""
+        """Write one correction; its `id` must be `next_correction()`. A picture of the queue that is corrected waits no longer."""
         blob = pack_seen(seen)
         values = {**asdict(entry), "sentinel": json.dumps(asdict(entry.sentinel), sort_keys=True)}
         values |= {"seen": blob, "seen_sha256": hashlib.sha256(blob).hexdigest()}
         columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
         self._connection.execute(f"INSERT INTO corrections ({columns}) VALUES ({places})", values)
+        self.queue.remove([entry.sample_id])
         if picture is not None and self._settings.keep_pictures:
             row = (entry.id, picture, hashlib.sha256(picture).hexdigest())
             self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?)", row)

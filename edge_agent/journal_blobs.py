@@ -29,6 +29,11 @@ def unpack_seen(number: int, blob: bytes, sha256: str) -> Seen:
     """
     if hashlib.sha256(blob).hexdigest() != sha256:
         raise StateError(f"correction {number} is damaged: its digest does not match", f"take it back with: edge-agent undo {number}")
+    return unpack(blob)
+
+
+def unpack(blob: bytes) -> Seen:
+    """The reverse of `pack_seen`, for bytes whose digest was compared."""
     arrays = load(blob)
     return Seen(arrays["logits"], arrays["features"], arrays["context"])
 

@@ -35,6 +35,18 @@ MIGRATIONS = (
         number INTEGER PRIMARY KEY AUTOINCREMENT, made_at TEXT NOT NULL, cause TEXT NOT NULL, head BLOB NOT NULL, sha256 TEXT NOT NULL
     );
     """,
+    # 2: pictures that wait for a person, and what became of those that were asked about
+    """
+    CREATE TABLE waiting (
+        place INTEGER PRIMARY KEY AUTOINCREMENT, sample_id TEXT NOT NULL UNIQUE, made_at TEXT NOT NULL, image TEXT,
+        seen BLOB NOT NULL, seen_sha256 TEXT NOT NULL, picture BLOB NOT NULL, sha256 TEXT NOT NULL
+    );
+    CREATE TABLE answers (
+        place INTEGER PRIMARY KEY AUTOINCREMENT, sample_id TEXT NOT NULL UNIQUE, made_at TEXT NOT NULL, answer TEXT NOT NULL,
+        label TEXT, context BLOB NOT NULL
+    );
+    CREATE INDEX corrections_by_sample ON corrections (sample_id);
+    """,
 )
 
 

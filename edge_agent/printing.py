@@ -12,6 +12,7 @@ from rich.table import Table
 from edge_agent.check import readable
 from edge_agent.guard import SentinelReport
 from edge_agent.health import HealthReport
+from edge_agent.queue import Offer
 from edge_agent.recorded import Recorded
 from edge_agent.results import Correction, Prediction, Ranked, Undo
 
@@ -19,10 +20,12 @@ COLOURS = {"accepted": "green", "already_correct": "cyan", "refused": "red"}
 STATE_COLOURS = {"OK": "green", "WARNING": "yellow", "CRITICAL": "red", "UNKNOWN": "magenta"}
 
 
-def show_prediction(seen: Prediction) -> None:
-    """One line: the picture, its label, and the runners-up."""
+def show_prediction(seen: Prediction, offer: Offer | None = None) -> None:
+    """One line: the picture, its label, and the runners-up; and one more where it waits for a person, and why."""
     others = "".join(f"  [dim]{_ranked(other)}[/dim]" for other in seen.top[1:] if other.probability >= 0.005)
     _print(f"{escape(seen.image or '-')}  [bold]{_ranked(seen.top[0])}[/bold]{others}")
+    if offer is not None and offer.kept:
+        _print(f"  waits in the queue: {escape(offer.reason)}")
 
 
 def show_correction(done: Correction) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -112,10 +112,10 @@ class TestJson:
         assert (forced["id"], forced["verdict"]) == (1, "already_correct")
 
     def test_refused_exits_with_4(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-        from edge_agent.guard import Guard, Judgement
+        from edge_agent.guard import Guard
 
         real = Guard.judge
-        monkeypatch.setattr(Guard, "judge", lambda *a, **k: Judgement(False, "it would break 3 of 200", real(*a, **k).sentinel))
+        monkeypatch.setattr(Guard, "judge", lambda *a, **k: replace(real(*a, **k), accepted=False, reason="it would break 3 of 200"))
         found = ask("correct", PHOTO, "--label", TRUTH, "--json", code=4).json
         assert (found["id"], found["verdict"], found["reason"], found["generation"]) == (1, "refused", "it would break 3 of 200", 0)
         assert "refused" in ask("correct", PHOTO, "--label", TRUTH, code=4).out

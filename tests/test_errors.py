@@ -40,6 +40,8 @@ def test_families_keep_their_exit_code() -> None:
         "UsageError": 64,
         "InputError": 65,
         "LabelError": 65,
+        "NotWaitingError": 65,
+        "AnsweredError": 65,
         "ArtifactError": 66,
         "RuntimeUnavailable": 69,
         "StateError": 73,

@@ -36,6 +36,11 @@ VALUES = {  # two that differ from the default, for every setting
     "kept_pictures": (1, 2),
     "kept_pictures_bytes": (1, 2),
     "kept_generations": (1, 2),
+    "collect": (True, False),
+    "queue_pictures": (1, 2),
+    "queue_bytes": (1, 2),
+    "queue_worth": (0.3, 0.4),
+    "queue_alike": (0.9, 0.99),
 }
 
 

@@ -35,7 +35,10 @@ LAYERS: dict[str, set[str]] = {
     "guard": {"errors", "settings", "artifact", "runtime", "head", "new_class"},
     "findings": {"errors", "artifact", "runtime", "head"},
     "journal_blobs": {"errors", "head", "remembering", "runtime"},
-    "journal": {"remembering", "journal_blobs", "errors", "settings", "artifact", "runtime", "head", "guard", "journal_file"},
+    "journal_queue": {"errors", "journal_blobs", "runtime"},
+    "journal": {
+        "remembering", "journal_blobs", "journal_queue", "errors", "settings", "artifact", "runtime", "head", "guard", "journal_file",
+    },
     "results": {"errors", "runtime", "head", "guard", "findings"},
     "keeper": {"errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "findings", "journal", "providers"},
     "correcting": {"errors", "settings", "artifact", "runtime", "head", "learner", "guard", "findings", "journal", "results", "keeper"},
@@ -62,10 +65,16 @@ LAYERS["metrics"] = {"atomic_file", "errors", "health", "health_settings", "nagi
 LAYERS["taking_back"] = {"errors", "journal", "keeper", "results"}
 LAYERS["recorded"] = {"errors", "head", "journal", "keeper", "remembering", "settings"}
 LAYERS["observer"] = {"errors", "manifest", "image", "runtime", "views"}
+LAYERS["asking"] = {"findings", "head", "runtime"}
+LAYERS["waiting_pool"] = {"journal", "journal_queue", "runtime"}
+LAYERS["queue"] = {
+    "artifact", "asking", "correcting", "errors", "journal", "journal_queue", "keeper", "results", "runtime", "settings", "waiting_pool",
+}  # fmt: skip
 LAYERS["agent"] = set(LAYERS)
 LAYERS["speed"] = {"agent", "artifact", "errors", "image", "results", "runtime", "settings"}
 LAYERS["cli_bench"] = {"speed"}
-LAYERS["printing"] = {"errors", "guard", "recorded", "results", "check", "health"}
+LAYERS["printing"] = {"errors", "guard", "recorded", "results", "queue", "check", "health"}
+LAYERS["cli_queue"] = {"atomic_file", "errors", "printing", "queue"}
 LAYERS["cli_health"] = {"errors", "health_settings", "nagios", "supervised", "health", "metrics", "printing"}
 LAYERS["cli"] = set(LAYERS)
 
