@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from safetensors.numpy import load, save
 
 from edge_agent.errors import StateError
 from edge_agent.head import AddedClasses, Head
+from edge_agent.journal_digests import of_bytes
 from edge_agent.remembering import Memory, mean_context
 from edge_agent.runtime import Seen
 
@@ -27,7 +27,7 @@ def unpack_seen(number: int, blob: bytes, sha256: str) -> Seen:
     Raises:
         StateError: the bytes are not those that were written; undoing the correction takes it out of the way.
     """
-    if hashlib.sha256(blob).hexdigest() != sha256:
+    if of_bytes(blob) != sha256:
         raise StateError(f"correction {number} is damaged: its digest does not match", f"take it back with: edge-agent undo {number}")
     return unpack(blob)
 
@@ -56,7 +56,7 @@ def unpack_head(connection: sqlite3.Connection, blob: bytes) -> Head | None:
     seen, contexts = [], []
     for number in arrays["ids"].tolist():
         row = connection.execute("SELECT seen, seen_sha256 FROM corrections WHERE id=?", (number,)).fetchone()
-        if row is None or hashlib.sha256(row[0]).hexdigest() != row[1]:
+        if row is None or of_bytes(row[0]) != row[1]:
             return None
         seen.append(load(row[0])["context"])
     for end, merged, rows in zip(np.cumsum(arrays["merged"]), arrays["merged"], arrays["rows"], strict=True):

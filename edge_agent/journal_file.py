@@ -1,4 +1,4 @@
-"""The journal's SQLite file: creation, migrations, opening for reading where nothing may be written, and its errors as ours."""
+"""The journal's SQLite file: creation, bringing it up to date, opening for reading where nothing may be written, and its errors as ours."""
 
 from __future__ import annotations
 
@@ -12,42 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_agent.errors import StateBusyError, StateError
+from edge_agent.journal_migrations import MIGRATIONS
 
 FILE_NAME = "journal.sqlite3"
 APPLICATION_ID = 0x45444741  # "EDGA"
-MIGRATIONS = (
-    # 1: the first schema
-    """
-    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE labels (place INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-    CREATE TABLE corrections (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, made_at TEXT NOT NULL, image TEXT, sample_id TEXT NOT NULL,
-        label TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, forced INTEGER NOT NULL,
-        was_label TEXT NOT NULL, was_probability REAL NOT NULL, now_label TEXT NOT NULL, now_probability REAL NOT NULL,
-        steps INTEGER NOT NULL, sentinel TEXT NOT NULL, generation INTEGER NOT NULL,
-        active INTEGER NOT NULL, undone_at TEXT, seen BLOB NOT NULL, seen_sha256 TEXT NOT NULL
-    );
-    CREATE INDEX active_corrections ON corrections (id) WHERE active;
-    CREATE TABLE pictures (
-        correction INTEGER PRIMARY KEY REFERENCES corrections (id), picture BLOB NOT NULL, sha256 TEXT NOT NULL
-    );
-    CREATE TABLE generations (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, made_at TEXT NOT NULL, cause TEXT NOT NULL, head BLOB NOT NULL, sha256 TEXT NOT NULL
-    );
-    """,
-    # 2: pictures that wait for a person, and what became of those that were asked about
-    """
-    CREATE TABLE waiting (
-        place INTEGER PRIMARY KEY AUTOINCREMENT, sample_id TEXT NOT NULL UNIQUE, made_at TEXT NOT NULL, image TEXT,
-        seen BLOB NOT NULL, seen_sha256 TEXT NOT NULL, picture BLOB NOT NULL, sha256 TEXT NOT NULL
-    );
-    CREATE TABLE answers (
-        place INTEGER PRIMARY KEY AUTOINCREMENT, sample_id TEXT NOT NULL UNIQUE, made_at TEXT NOT NULL, answer TEXT NOT NULL,
-        label TEXT, context BLOB NOT NULL
-    );
-    CREATE INDEX corrections_by_sample ON corrections (sample_id);
-    """,
-)
+SAVE_HINT = "keep a copy of the directory; save what is sound with edge-agent state export, and start with another --state"
+_LOG_BYTES = 4 * 1024**2  # what a checkpoint leaves of the log
 
 
 def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
@@ -76,6 +46,7 @@ def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
             version_of(connection, folder)  # somebody else's file is refused before its journal mode is touched
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             connection.execute("PRAGMA foreign_keys=ON")
             migrate(connection, folder)
         except BaseException:
@@ -190,6 +161,8 @@ def version_of(connection: sqlite3.Connection, folder: Path) -> int:
             connection.execute("COMMIT")
     if owner != APPLICATION_ID and (owner or version or tables):
         raise StateError(f"{folder / FILE_NAME} is not a journal of edge-agent", "give --state another directory")
+    if owner and not (version and tables):  # all three are written by one transaction
+        raise StateError(f"the state {folder} is damaged: its schema has lost its version or its tables", SAVE_HINT)
     if version > len(MIGRATIONS):
         found = f"version {version}, this program knows {len(MIGRATIONS)}"
         raise StateError(f"the state {folder} was written by a newer edge-agent ({found})", "update edge-agent")
@@ -197,7 +170,7 @@ def version_of(connection: sqlite3.Connection, folder: Path) -> int:
 
 
 def migrate(connection: sqlite3.Connection, folder: Path) -> None:
-    """Bring the schema up to date, each step in one transaction.
+    """Bring the schema up to date, all steps in one transaction: see `journal_migrations`.
 
     Raises:
         StateError: the file is not ours, or of a newer version.
@@ -207,8 +180,7 @@ def migrate(connection: sqlite3.Connection, folder: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")  # two processes may create the state at the same moment
     try:
         for number in range(version_of(connection, folder), len(MIGRATIONS)):
-            for statement in MIGRATIONS[number].split(";"):
-                connection.execute(statement)
+            MIGRATIONS[number](connection)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
         connection.execute("COMMIT")

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from edge_agent.artifact import Artifact
 from edge_agent.engines import open_engine
-from edge_agent.errors import StateError
+from edge_agent.errors import RuntimeUnavailable, StateError
 from edge_agent.findings import Finder
 from edge_agent.guard import Guard
 from edge_agent.head import AddedClasses, Evidence, Head
-from edge_agent.journal import Journal, Record, Writer
+from edge_agent.journal import Generation, Journal, Record, Writer
+from edge_agent.journal_file import SAVE_HINT
 from edge_agent.learner import Learner, Solution
 from edge_agent.providers import CPU
 from edge_agent.settings import Settings
@@ -75,14 +76,34 @@ class HeadKeeper:
             head, evidence = generation.head, None
             if head is None and generation.number == 0:
                 head = self._factory(len(labels))
-            elif head is None or head.coefficients.shape[1] != len(labels):  # a damaged snapshot: the events are the truth
-                evidence = self.as_evidence(self._journal.records(), labels)
-                head = self.solve(evidence, labels).head
+            elif head is None or generation.labels != labels[len(self._artifact.labels) :]:
+                head, evidence = self._rebuilt(generation, labels)
             serving = Serving(head, generation.number, labels, self.guard.right(head), stamp, evidence)
             self._serving = serving
             return serving
         finally:
             self._lock.release()
+
+    def _rebuilt(self, damaged: Generation, labels: tuple[str, ...]) -> tuple[Head, tuple[Evidence, ...] | None]:
+        """The head of a damaged snapshot: the events are the truth, and where they too are damaged, what is left of them.
+
+        Predictions go on with it. Nothing can be taught on top of a loss before it was taken back: the evidence stays open.
+
+        Raises:
+            StateError: neither the events nor an older snapshot can serve.
+        """
+        added = labels[len(self._artifact.labels) :]
+        if damaged.labels != added[: len(damaged.labels)]:
+            raise StateError("the labels that were added on the device are damaged: they are not those of the head", SAVE_HINT)
+        records, faults = self._journal.sound_records()
+        try:
+            evidence = self.as_evidence(records, labels)
+            return self.solve(evidence, labels).head, None if faults else evidence
+        except RuntimeUnavailable:  # no engine on this device: what an older snapshot holds is better than nothing
+            older = self._journal.sound_generation()
+            if older is None or older.head is None or older.labels != added:
+                raise
+            return older.head, None
 
     def evidence(self, serving: Serving) -> tuple[Evidence, ...]:
         """The active corrections behind a head.

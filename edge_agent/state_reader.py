@@ -7,7 +7,6 @@ monitor runs as another user, the device's own user could then no longer write.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import sqlite3
@@ -18,8 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.errors import StateBusyError
-from edge_agent.journal_file import FILE_NAME, MIGRATIONS, checked, migrate, translated_errors, version_of
+from edge_agent.errors import StateBusyError, StateError
+from edge_agent.journal_digests import of_bytes
+from edge_agent.journal_file import FILE_NAME, checked, migrate, translated_errors, version_of
+from edge_agent.journal_migrations import MIGRATIONS
+from edge_agent.journal_rows import correction_rows, damaged_generations, read_labels, row_faults
 
 _ATTEMPTS, _PAUSE_S = 20, 0.05  # a moment in which another process opens, closes or checkpoints the journal
 VERDICTS = ("accepted", "already_correct", "refused")
@@ -120,14 +122,24 @@ def find_damage(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"SQLite: {finding.strip().splitlines()[0]}"
     for query, words in _BLOBS:
         for number, blob, sha256 in connection.execute(query):
-            if hashlib.sha256(blob).hexdigest() != sha256:
+            if of_bytes(blob) != sha256:
                 yield f"{words} {number}"
+    yield from (fault.message for fault in row_faults(connection, correction_rows(connection)))
+    yield from (f"head {number}" for number in damaged_generations(connection))
+    try:
+        read_labels(connection)
+    except StateError as fault:
+        yield fault.message
 
 
 _BLOBS = (
-    ("SELECT id, seen, seen_sha256 FROM corrections ORDER BY id", "correction"),
-    ("SELECT correction, picture, sha256 FROM pictures ORDER BY correction", "the picture of correction"),
-    ("SELECT number, head, sha256 FROM generations ORDER BY number", "head"),
+    ("SELECT id, seen, seen_sha256 FROM corrections WHERE active OR length(seen) ORDER BY id", "correction"),
+    (
+        "SELECT correction, picture, picture_sha256 FROM pictures LEFT JOIN corrections ON id = correction ORDER BY correction",
+        "the picture of correction",
+    ),
+    ("SELECT place, seen, seen_sha256 FROM waiting ORDER BY place", "what was seen of the waiting picture in place"),
+    ("SELECT place, picture, sha256 FROM waiting ORDER BY place", "the waiting picture in place"),
 )
 
 

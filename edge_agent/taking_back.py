@@ -23,14 +23,13 @@ def undo_one(keeper: HeadKeeper, journal: Journal, number: int | None) -> Undo:
         InputError: nothing to undo, an unknown id, or one that was taken back or refused before.
         StateError: the state cannot be written.
     """
-    entries = {entry.id: entry for entry in journal.history()}
-    active = [entry.id for entry in entries.values() if entry.active]
+    standing = journal.standing()
+    active = [place for place, stands in standing.items() if stands == "active"]
     if number is None and not active:
         raise InputError("nothing to undo: no correction is active", "see edge-agent history")
     if number is not None and number not in active:
-        known = entries.get(number)
-        fault = "does not exist" if known is None else "was refused" if known.undone_at is None else "was undone before"
-        raise InputError(f"correction {number} {fault}", "see edge-agent history")
+        faults = {"refused": "was refused", "undone": "was undone before"}
+        raise InputError(f"correction {number} {faults.get(standing.get(number, ''), 'does not exist')}", "see edge-agent history")
     return _take_back(keeper, journal, (active[-1] if number is None else number,), "undo")
 
 
@@ -41,7 +40,7 @@ def undo_all(keeper: HeadKeeper, journal: Journal) -> Undo:
         InputError: nothing to take back.
         StateError: the state cannot be written.
     """
-    active = tuple(entry.id for entry in journal.history() if entry.active)
+    active = tuple(number for number, stands in journal.standing().items() if stands == "active")
     if not active:
         raise InputError("nothing to reset: no correction is active", "see edge-agent history")
     return _take_back(keeper, journal, active, "reset")

@@ -25,6 +25,7 @@ from edge_agent.artifact import Artifact, FileEntry
 from edge_agent.health import HealthReport, examine
 from edge_agent.health_settings import CHECKS, HealthSettings
 from edge_agent.journal import Journal
+from edge_agent.journal_digests import seal_rows
 from edge_agent.journal_file import FILE_NAME
 from edge_agent.manifest import Manifest
 from edge_agent.nagios import Status
@@ -97,6 +98,9 @@ def put_head(ground: Ground, arrays: dict[str, np.ndarray]) -> None:
     blob = save(arrays)
     newest = "(SELECT max(number) FROM generations)"
     ground.sql(f"UPDATE generations SET head=?, sha256=? WHERE number={newest}", blob, hashlib.sha256(blob).hexdigest())
+    with sqlite3.connect(ground.state / FILE_NAME) as connection:
+        seal_rows(connection, "generations")
+    connection.close()
 
 
 def resigned(folder: Path, name: str, content: bytes) -> None:
@@ -299,12 +303,13 @@ class TestState:
         assert red(report) == {"state"}
         assert "is of another artifact" in report.line()
 
-    def test_a_damaged_correction_leaves_nothing_to_serve(self, ground: Ground) -> None:
+    def test_a_damaged_correction_is_named_and_what_is_sound_serves(self, ground: Ground) -> None:
         ground.sql("UPDATE corrections SET seen=zeroblob(length(seen)) WHERE id=2")
         report = ground.report()
         assert red(report) == {"state"}
         assert "damaged: correction 2" in report.line()
-        assert states(report)["head"] == "UNKNOWN"
+        assert states(report)["state"] == "CRITICAL"
+        assert states(report)["head"] == "OK", "predictions go on with the corrections that are sound"
 
     def test_not_a_journal(self, ground: Ground) -> None:
         for path in ground.state.iterdir():

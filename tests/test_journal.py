@@ -244,6 +244,63 @@ class TestDamage:
             spoil(folder, "UPDATE generations SET head=? WHERE number=2", blob)
         assert journal.generation().head is not None
 
+    @pytest.mark.parametrize(
+        "change",
+        ["label='bird'", "active=0", "undone_at='now'", "id=9", "verdict='refused'", "was_probability=0.61", "sentinel='{}'", "steps=7"],
+    )
+    def test_a_row_that_was_changed_is_named(self, change: str, journal: Journal, folder: Path) -> None:
+        teach(journal, 3)
+        spoil(folder, f"UPDATE corrections SET {change} WHERE id=2")
+        for read in (journal.records, journal.history):
+            with pytest.raises(StateError, match=r"correction (2|9) is damaged"):
+                read()
+        assert len(journal.standing()) == 3
+        records, faults = journal.sound_records()
+        assert [record.id for record in records] == [1, 3]
+        assert faults
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_a_row_that_is_gone_is_named(self, number: int, journal: Journal, folder: Path) -> None:
+        teach(journal, 3)
+        spoil(folder, f"DELETE FROM corrections WHERE id={number}")
+        for read in (journal.records, journal.history):
+            with pytest.raises(StateError, match=f"corrections are gone from the state, or in a wrong place: {number};") as caught:
+                read()
+            assert "state export" in caught.value.hint
+        assert len(journal.sound_records()[0]) == 2
+
+    @pytest.mark.parametrize("change", ["SET name='bewt'", "SET place=7", "SET row_sha256=''"])
+    def test_a_damaged_label_is_named(self, change: str, journal: Journal, folder: Path) -> None:
+        with journal.writing() as writer:
+            writer.add_label("newt")
+        spoil(folder, f"UPDATE labels {change}")
+        with pytest.raises(StateError, match="labels that were added on the device are damaged"):
+            journal.added_labels()
+
+    @pytest.mark.parametrize("change", ["UPDATE generations SET number=7 WHERE number=3", "DELETE FROM generations WHERE number=3"])
+    def test_an_older_generation_does_not_pass_for_the_newest(self, change: str, journal: Journal, folder: Path) -> None:
+        teach(journal, 3)
+        spoil(folder, change)
+        assert journal.generation().head is None
+        sound = journal.sound_generation()
+        assert sound is not None
+        assert sound.number == 2
+
+    def test_no_generation_is_left(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 3)
+        spoil(folder, "DELETE FROM generations")
+        assert (journal.generation().number, journal.generation().head) == (3, None), "this is not the factory's head"
+        assert journal.sound_generation() is None
+
+    def test_a_picture_of_another_correction_is_none(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 2)
+        assert journal.picture(2) == b"picture 2"
+        spoil(folder, "UPDATE pictures SET picture=x'01' WHERE correction=1")
+        assert journal.picture(1) is None
+        spoil(folder, "DELETE FROM pictures WHERE correction=2")
+        spoil(folder, "UPDATE pictures SET correction=2, picture=CAST('picture 1' AS BLOB) WHERE correction=1")
+        assert journal.picture(2) is None
+
     def test_correction_that_is_gone_leaves_no_head(self, journal: Journal, folder: Path) -> None:
         teach(journal, 2)
         spoil(folder, "DELETE FROM corrections WHERE id=1")

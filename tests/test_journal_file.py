@@ -16,7 +16,9 @@ from on_device import ROOT, files_below, in_fresh_process, open_journal
 
 from edge_agent import journal_file
 from edge_agent.errors import StateBusyError, StateError
-from edge_agent.journal_file import APPLICATION_ID, FILE_NAME, MIGRATIONS, open_for_reading, open_for_writing, translated_errors
+from edge_agent.journal_digests import CORRECTION_COLUMNS, GENERATION_COLUMNS, LABEL_COLUMNS, of_values
+from edge_agent.journal_file import APPLICATION_ID, FILE_NAME, open_for_reading, open_for_writing, translated_errors
+from edge_agent.journal_migrations import MIGRATIONS, Migration
 
 TABLES = {"facts", "labels", "corrections", "pictures", "generations", "waiting", "answers"}
 OTHER_USER = 65534  # nobody
@@ -111,15 +113,25 @@ class TestCreation:
         assert (tmp_path / "file").read_text() == "mine"
 
 
+def step(statement: str) -> Migration:
+    """A migration of one statement."""
+
+    def run(connection: sqlite3.Connection) -> None:
+        connection.execute(statement)
+
+    return run
+
+
 class TestMigrations:
     def test_they_are_numbered_and_each_is_one_transaction(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         make(folder, "newt")
         before = files_below(folder)
-        monkeypatch.setattr(journal_file, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE labels ADD COLUMN colour TEXT; CREATE nonsense;"))
+        halves = step("ALTER TABLE labels ADD COLUMN colour TEXT"), step("CREATE nonsense")
+        monkeypatch.setattr(journal_file, "MIGRATIONS", (*MIGRATIONS, *halves))
         with pytest.raises(StateError, match="syntax error"):
             open_for_writing(folder, 100)
         assert files_below(folder) == before, "the half that worked is gone too"
-        more = ("ALTER TABLE labels ADD COLUMN colour TEXT;", "CREATE TABLE more (a)")
+        more = (step("ALTER TABLE labels ADD COLUMN colour TEXT"), step("CREATE TABLE more (a)"))
         monkeypatch.setattr(journal_file, "MIGRATIONS", (*MIGRATIONS, *more))
         connection = open_for_writing(folder, 100)
         assert pragma(connection, "user_version") == len(MIGRATIONS) + 2
@@ -129,12 +141,44 @@ class TestMigrations:
 
     def test_reader_brings_an_older_one_up_to_date(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         make(folder, "newt")
-        monkeypatch.setattr(journal_file, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (a)"))
+        monkeypatch.setattr(journal_file, "MIGRATIONS", (*MIGRATIONS, step("CREATE TABLE more (a)")))
         connection = open_for_reading(folder, 100)
         assert labels_of(connection) == ["newt"]
         assert connection is not None
         assert "more" in tables(connection)
         connection.close()
+
+    def test_first_schema_gets_its_digests(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A journal of the first version, as it lies on a device, with a row in each table."""
+        monkeypatch.setattr(journal_file, "MIGRATIONS", MIGRATIONS[:1])
+        connection = open_for_writing(folder, 100)
+        connection.execute("INSERT INTO labels VALUES (0, 'newt')")
+        values = "1, 'then', NULL, 'ab', 'newt', 'accepted', 'why', 0, 'cat', 0.5, 'newt', 0.95, 3, '{}', 1, 1, NULL, x'00', 'cd'"
+        connection.execute(f"INSERT INTO corrections VALUES ({values})")
+        connection.execute("INSERT INTO pictures VALUES (1, x'01', 'ef')")
+        connection.execute("INSERT INTO generations VALUES (1, 'then', 'correct', x'02', '01')")
+        connection.close()
+        monkeypatch.setattr(journal_file, "MIGRATIONS", MIGRATIONS)
+        connection = open_for_writing(folder, 100)
+        for table, columns in (("labels", LABEL_COLUMNS), ("corrections", CORRECTION_COLUMNS), ("generations", GENERATION_COLUMNS)):
+            ((*row, sealed),) = connection.execute(f"SELECT {', '.join(columns)}, row_sha256 FROM {table}").fetchall()
+            assert of_values(tuple(row)) == sealed
+        assert connection.execute("SELECT picture_sha256 FROM corrections").fetchall() == [("ef",)]
+        assert connection.execute("SELECT labels FROM generations").fetchall() == [('["newt"]',)]
+        connection.close()
+
+    @pytest.mark.parametrize("lost", ["user_version=0", "the tables"])
+    def test_a_schema_that_lost_a_part_is_not_an_empty_journal(self, lost: str, folder: Path) -> None:
+        make(folder, "newt")
+        connection = sqlite3.connect(folder / FILE_NAME)
+        connection.execute("PRAGMA user_version=0") if "=" in lost else connection.execute("PRAGMA writable_schema=1")
+        if "=" not in lost:
+            connection.execute("DELETE FROM sqlite_master")
+            connection.commit()
+        connection.close()
+        for opener in (open_for_reading, open_for_writing):
+            with pytest.raises(StateError, match="is damaged: its schema has lost"):
+                opener(folder, 100)
 
     @pytest.mark.parametrize("opener", [open_for_reading, open_for_writing])
     def test_newer_version_is_refused_and_unchanged(self, opener, folder: Path) -> None:  # type: ignore[no-untyped-def]
@@ -189,7 +233,7 @@ class TestReading:
         connection = open_for_reading(folder, 100)
         assert connection is not None
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            connection.execute("INSERT INTO labels VALUES (0, 'newt')")
+            connection.execute("INSERT INTO labels (place, name) VALUES (0, 'newt')")
         connection.close()
 
     @pytest.mark.parametrize("name", ["with space", "100%", "a?b#c", "ümlaut", "a&mode=rwc"])
@@ -246,7 +290,7 @@ from edge_agent.errors import StateError
 from edge_agent.journal_file import open_for_reading, open_for_writing
 folder = Path(sys.argv[1])
 connection = open_for_reading(folder, 100)
-print([name for (name,) in connection.execute("SELECT name FROM labels")])
+print([name for (name,) in connection.execute("SELECT name FROM labels ORDER BY place")])
 try:
     open_for_writing(folder, 100)
 except StateError as error:

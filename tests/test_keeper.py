@@ -130,6 +130,50 @@ def test_damaged_snapshot_is_solved_from_the_events(
     assert [e.id for e in keeper.evidence(rebuilt)] == [1, 2, 3]
 
 
+def spoil(journal: Journal, *statements: str) -> None:
+    """Change the database behind the journal's back."""
+    connection = sqlite3.connect(journal.folder / "journal.sqlite3")
+    with connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+
+
+def test_loss_is_served_around_and_cannot_be_taught_over(
+    keeper: HeadKeeper, journal: Journal, evidence: tuple[Evidence, ...], default_artifact: Artifact
+) -> None:
+    for count in range(1, 4):
+        commit(keeper, journal, evidence[:count], default_artifact)
+    spoil(journal, "UPDATE corrections SET seen=zeroblob(length(seen)) WHERE id=2")
+    left = (evidence[0], evidence[2])
+    rebuilt = keeper.current()
+    assert rebuilt.head.digest() == keeper.solve(left, rebuilt.labels).head.digest(), "predictions go on with what is sound"
+    with pytest.raises(StateError, match="correction 2 is damaged"):
+        keeper.evidence(rebuilt)
+
+
+def test_without_an_engine_the_last_sound_generation_serves(
+    keeper: HeadKeeper, journal: Journal, evidence: tuple[Evidence, ...], default_artifact: Artifact
+) -> None:
+    digests = [commit(keeper, journal, evidence[:count], default_artifact).head.digest() for count in range(1, 4)]
+    spoil(journal, "UPDATE generations SET head=zeroblob(5) WHERE number=3")
+    again = HeadKeeper(default_artifact, Settings(engine="nonsense"), open_journal(journal.folder))
+    assert again.current().head.digest() == digests[1]
+    spoil(journal, "UPDATE generations SET head=zeroblob(5)")
+    with pytest.raises(RuntimeUnavailable, match="nonsense"):
+        HeadKeeper(default_artifact, Settings(engine="nonsense"), open_journal(journal.folder)).current()
+
+
+def test_labels_that_a_sound_head_does_not_have_are_damage(keeper: HeadKeeper, journal: Journal) -> None:
+    labels = (*keeper.current().labels, "newt")
+    with journal.writing() as writer:
+        writer.add_label("newt")
+        keeper.publish(writer, "add label", (), labels, keeper.solve((), labels))
+    spoil(journal, "DELETE FROM labels")
+    with pytest.raises(StateError, match="labels that were added on the device are damaged"):
+        keeper.current()
+
+
 def test_label_that_is_gone_is_named(keeper: HeadKeeper, journal: Journal, evidence: tuple[Evidence, ...]) -> None:
     with journal.writing() as writer:
         writer.add_correction(an_entry(1, "newt"), evidence[0].seen, None)

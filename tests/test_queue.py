@@ -273,12 +273,14 @@ class TestState:
 
     def test_a_migrated_state_has_a_queue(self, waiting: EdgeAgent, tmp_path: Path, seen: tuple[Prediction, ...]) -> None:
         """What the first version of the journal wrote is brought up to date."""
-        from edge_agent.journal_file import APPLICATION_ID, MIGRATIONS
+        from edge_agent.journal_file import APPLICATION_ID
+        from edge_agent.journal_migrations import MIGRATIONS
 
         old = tmp_path / "old"
         old.mkdir()
         connection = sqlite3.connect(old / FILE_NAME)
-        connection.executescript(MIGRATIONS[0] + f"PRAGMA user_version=1; PRAGMA application_id={APPLICATION_ID};")
+        MIGRATIONS[0](connection)
+        connection.executescript(f"PRAGMA user_version=1; PRAGMA application_id={APPLICATION_ID};")
         connection.close()
         agent = opened(old, **ALL)
         assert agent.queue.offer(seen[0]).kept

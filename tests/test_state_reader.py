@@ -15,6 +15,7 @@ from edge_agent import journal_file, state_reader
 from edge_agent.errors import StateBusyError, StateError
 from edge_agent.head import AddedClasses, Head
 from edge_agent.journal_file import FILE_NAME
+from edge_agent.journal_migrations import MIGRATIONS
 from edge_agent.state_reader import StateFacts, find_damage, open_snapshot, read_facts
 
 
@@ -25,6 +26,9 @@ def write(folder: Path, count: int = 1) -> None:
         for _ in range(count):
             number = writer.next_correction()
             writer.add_correction(an_entry(number, active=number % 3 != 0), some_seen(number), b"a picture")
+        if not writer.next_generation() > 1:
+            writer.add_label("newt")
+            writer.queue.add("1f", None, some_seen(9), b"a picture that waits")
         writer.add_generation("correct", Head.factory(3, 2.0, AddedClasses.unlearned(0, 5, 4)), [])
     journal.close()
 
@@ -155,7 +159,10 @@ def test_a_state_that_changes_with_every_look_is_busy(tmp_path: Path, monkeypatc
 def test_an_older_schema_is_read_as_it_would_become(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
     before = everything(tmp_path)
-    monkeypatch.setattr(journal_file, "MIGRATIONS", (*journal_file.MIGRATIONS, "ALTER TABLE facts ADD COLUMN more TEXT"))
+    def more(connection: sqlite3.Connection) -> None:
+        connection.execute("ALTER TABLE facts ADD COLUMN more TEXT")
+
+    monkeypatch.setattr(journal_file, "MIGRATIONS", (*MIGRATIONS, more))
     monkeypatch.setattr(state_reader, "MIGRATIONS", journal_file.MIGRATIONS)
     connection = open_snapshot(tmp_path, 100)
     assert connection is not None
@@ -184,7 +191,15 @@ def test_a_state_that_may_not_be_read_is_named(tmp_path: Path) -> None:
         ("UPDATE corrections SET seen=zeroblob(length(seen)) WHERE id=2", ["correction 2"]),
         ("UPDATE pictures SET picture=x'00' WHERE correction=1", ["the picture of correction 1"]),
         ("UPDATE generations SET head=zeroblob(9)", ["head 1"]),
-        ("DROP INDEX active_corrections", []),
+        ("UPDATE waiting SET seen=x'01'", ["what was seen of the waiting picture in place 1"]),
+        ("UPDATE waiting SET picture=x'01'", ["the waiting picture in place 1"]),
+        ("UPDATE generations SET cause='else'", ["head 1"]),
+        ("DELETE FROM generations", ["head 1"]),
+        ("UPDATE labels SET name='bewt'", ["the labels that were added on the device are damaged"]),
+        ("DELETE FROM corrections WHERE id=2", [
+            "the picture of correction 2", "corrections are gone from the state, or in a wrong place: 2",
+        ]),
+        ("CREATE INDEX more ON corrections (label)", []),
     ],
 )
 def test_damage_is_named(tmp_path: Path, statement: str, words: list[str]) -> None:

@@ -25,7 +25,9 @@ LAYERS: dict[str, set[str]] = {
     "onnx_wire": {"errors"},
     "atomic_file": {"errors"},
     "label_rules": {"errors", "manifest"},
-    "journal_file": {"errors"},
+    "journal_digests": set(),
+    "journal_migrations": {"journal_digests"},
+    "journal_file": {"errors", "journal_migrations"},
     "runtime": {"errors", "artifact", "ort", "providers"},
     "engines": {"errors", "artifact", "ort", "providers"},
     "head": {"errors", "artifact", "runtime"},
@@ -34,13 +36,18 @@ LAYERS: dict[str, set[str]] = {
     "learner": {"remembering", "errors", "settings", "artifact", "runtime", "engines", "head", "new_class"},
     "guard": {"errors", "settings", "artifact", "runtime", "head", "new_class"},
     "findings": {"errors", "artifact", "runtime", "head"},
-    "journal_blobs": {"errors", "head", "remembering", "runtime"},
+    "journal_blobs": {"errors", "head", "journal_digests", "remembering", "runtime"},
     "journal_queue": {"errors", "journal_blobs", "runtime"},
-    "journal": {
-        "remembering", "journal_blobs", "journal_queue", "errors", "settings", "artifact", "runtime", "head", "guard", "journal_file",
+    "journal_rows": {"errors", "guard", "head", "journal_blobs", "journal_digests", "journal_file", "runtime"},
+    "journal_writer": {
+        "errors", "head", "journal_blobs", "journal_digests", "journal_queue", "journal_rows", "remembering", "runtime", "settings",
     },
+    "journal": {"errors", "journal_digests", "journal_file", "journal_rows", "journal_writer", "settings"},
     "results": {"errors", "runtime", "head", "guard", "findings"},
-    "keeper": {"errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "findings", "journal", "providers"},
+    "keeper": {
+        "errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "findings", "journal",
+        "journal_file", "providers",
+    },
     "correcting": {"errors", "settings", "artifact", "runtime", "head", "learner", "guard", "findings", "journal", "results", "keeper"},
     "corrected_onnx": {"atomic_file", "errors", "image", "artifact", "ort", "onnx_wire", "providers", "runtime", "head"},
 }
@@ -54,7 +61,7 @@ LAYERS |= {
     "supervised": {"errors"},
     "nagios": {"errors"},
     "health_settings": {"errors", "nagios", "settings_file"},
-    "state_reader": {"errors", "journal_file"},
+    "state_reader": {"errors", "journal_digests", "journal_file", "journal_migrations", "journal_rows"},
     "check": {"nagios"},
 }
 LAYERS["subject"] = set(LAYERS)

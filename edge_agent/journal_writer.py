@@ -1,0 +1,99 @@
+"""What one transaction of the journal writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from edge_agent.errors import InputError
+from edge_agent.head import Head
+from edge_agent.journal_blobs import pack_head, pack_seen
+from edge_agent.journal_digests import of_bytes, seal_rows
+from edge_agent.journal_queue import QueueWriter
+from edge_agent.journal_rows import Entry
+from edge_agent.remembering import Memory
+from edge_agent.runtime import Seen
+from edge_agent.settings import Settings
+
+
+class Writer:
+    """The writes of one transaction; made by `Journal.writing` alone."""
+
+    def __init__(self, connection: sqlite3.Connection, settings: Settings, moment: str) -> None:
+        """Bind the open transaction, the limits and the time that it records."""
+        self._connection, self._settings, self.moment = connection, settings, moment
+        self.queue = QueueWriter(connection, moment)
+
+    def next_generation(self) -> int:
+        """The number that `add_generation` will give."""
+        return self._next("generations")
+
+    def next_correction(self) -> int:
+        """The number that `add_correction` will give."""
+        return self._next("corrections")
+
+    def add_correction(self, entry: Entry, seen: Seen, picture: bytes | None) -> None:
+        """Write one correction; its `id` must be `next_correction()`. A picture of the queue that is corrected waits no longer."""
+        blob = pack_seen(seen)
+        kept = picture if self._settings.keep_pictures else None
+        values = {**asdict(entry), "sentinel": json.dumps(asdict(entry.sentinel), sort_keys=True)}
+        values |= {"seen": blob, "seen_sha256": of_bytes(blob), "picture_sha256": None if kept is None else of_bytes(kept)}
+        columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+        self._connection.execute(f"INSERT INTO corrections ({columns}) VALUES ({places})", values)
+        seal_rows(self._connection, "corrections", "id=?", (entry.id,))
+        self.queue.remove([entry.sample_id])
+        if kept is not None:
+            self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?)", (entry.id, kept, values["picture_sha256"]))
+            drop_pictures(self._connection, self._settings)
+
+    def add_generation(self, cause: str, head: Head, memories: Sequence[Memory]) -> int:
+        """Write a snapshot of the head; `memories` are what its rows stand for, in its order. Returns its number."""
+        blob = pack_head(head, memories)
+        labels = json.dumps([name for (name,) in self._connection.execute("SELECT name FROM labels ORDER BY place")])
+        row = (self.moment, cause, blob, of_bytes(blob), labels)
+        statement = "INSERT INTO generations (made_at, cause, head, sha256, labels) VALUES (?, ?, ?, ?, ?)"
+        number = self._connection.execute(statement, row).lastrowid or 0
+        seal_rows(self._connection, "generations", "number=?", (number,))
+        self._connection.execute("DELETE FROM generations WHERE number <= ?", (number - self._settings.kept_generations,))
+        return number
+
+    def undo(self, numbers: Sequence[int]) -> None:
+        """Take corrections back: they stay in the history, and leave the active set.
+
+        Raises:
+            InputError: one of them is not active: another process was first.
+        """
+        rows = [(self.moment, number) for number in numbers]
+        if self._connection.executemany("UPDATE corrections SET active=0, undone_at=? WHERE id=? AND active", rows).rowcount != len(rows):
+            raise InputError("another process took a correction back at the same moment", "see edge-agent history, and try again")
+        for number in numbers:
+            seal_rows(self._connection, "corrections", "id=?", (number,))
+
+    def add_label(self, name: str) -> None:
+        """Add a class behind the ones that are there."""
+        self._connection.execute("INSERT INTO labels (place, name) VALUES ((SELECT count(*) FROM labels), ?)", (name,))
+        seal_rows(self._connection, "labels", "name=?", (name,))
+
+    def remove_label(self, name: str) -> None:
+        """Remove a class; those behind it move up."""
+        place = self._connection.execute("SELECT place FROM labels WHERE name=?", (name,)).fetchone()[0]
+        self._connection.execute("DELETE FROM labels WHERE place=?", (place,))
+        self._connection.execute("UPDATE labels SET place = place - 1 WHERE place > ?", (place,))
+        seal_rows(self._connection, "labels", "place >= ?", (place,))
+
+    def _next(self, table: str) -> int:
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (table,)).fetchone()
+        return (row[0] if row else 0) + 1
+
+
+def drop_pictures(connection: sqlite3.Connection, settings: Settings) -> None:
+    """Keep the newest pictures within the limits of count and bytes."""
+    sizes = connection.execute("SELECT correction, length(picture) FROM pictures ORDER BY correction DESC").fetchall()
+    total = 0
+    for place, (number, size) in enumerate(sizes):
+        total += size
+        if place >= settings.kept_pictures or total > settings.kept_pictures_bytes:
+            connection.execute("DELETE FROM pictures WHERE correction <= ?", (number,))
+            return
