@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +19,8 @@ from edge_agent.cli_engine import check_engine
 from edge_agent.cli_health import health, is_health, metrics, run_health
 from edge_agent.cli_labels import labels
 from edge_agent.cli_queue import queue
-from edge_agent.errors import EdgeAgentError, InputError, StateError, UsageError
+from edge_agent.command_line import report, run_command
+from edge_agent.errors import InputError, StateError
 
 if TYPE_CHECKING:
     from edge_agent.agent import EdgeAgent
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_ARTIFACT = "artifacts/default"
 REFUSED = 4
-UNEXPECTED = 70
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line on stdout, and nothing else there.")
 
@@ -122,13 +121,13 @@ def predict(call: Call, images: tuple[str, ...], top: int, collect: bool | None,
         try:
             seen = agent.predict(_picture(name, agent), top, "stdin" if name == "-" else name)
         except InputError as error:  # the others are still worth an answer
-            status = status or _report(error)
+            status = status or report(error)
             continue
         facts, offer = prediction_json(seen), None
         try:
             offer = agent.queue.offer(seen) if collect else None
         except StateError as error:  # what cannot be kept is still predicted
-            status = status or _report(error)
+            status = status or report(error)
         if offer is not None:
             facts["queue"] = {"kept": offer.kept, "reason": offer.reason, "score": offer.score}
         show_prediction(seen, offer) if not as_json else click.echo(_line(facts))
@@ -237,34 +236,7 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code; every error has become one line on stderr.
     """
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; our own limit answers for it
-    if is_health(cli, arguments):
-        return run_health(cli, arguments)
-    try:
-        status = cli.main(list(arguments) or ["--help"], prog_name="edge-agent", standalone_mode=False)
-        sys.stdout.flush()
-        return status if isinstance(status, int) else 0
-    except click.UsageError as error:
-        return _report(UsageError(error.format_message(), f"see {error.ctx.command_path if error.ctx else 'edge-agent'} --help"))
-    except click.Abort:
-        return 130
-    except (BrokenPipeError, SystemExit):  # click makes the second out of the first
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
-        return 141
-    except EdgeAgentError as error:
-        if "--debug" in arguments:
-            raise
-        return _report(error)
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        print(f"error: unexpected {type(error).__name__}: {error}; hint: run it again with --debug and report it", file=sys.stderr)
-        return UNEXPECTED
-
-
-def _report(error: EdgeAgentError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return error.exit_code
+    return run_health(cli, arguments) if is_health(cli, arguments) else run_command(cli, "edge-agent", arguments)
 
 
 def _show(facts: Any, as_json: bool) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge_agent import __version__
-from edge_agent.errors import EdgeAgentError, RuntimeUnavailable, UsageError
+from edge_agent.command_line import run_command
+from edge_agent.errors import RuntimeUnavailable
 
 if TYPE_CHECKING:
     from export.build import BuildReport
     from export.verify import VerifyReport
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-UNEXPECTED = 70
 MOST_PX = 8192
 MOST_NAMED = 10  # pictures that could not be read
 
@@ -159,32 +157,7 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code; every error has become one line on stderr.
     """
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; our own limit answers for it
-    try:
-        cli.main(list(arguments) or ["--help"], prog_name="edge-export", standalone_mode=False)
-        sys.stdout.flush()
-        return 0
-    except click.UsageError as error:
-        return _report(UsageError(error.format_message(), f"see {error.ctx.command_path if error.ctx else 'edge-export'} --help"))
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
-        return 141
-    except EdgeAgentError as error:
-        if "--debug" in arguments:
-            raise
-        return _report(error)
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        print(f"error: unexpected {type(error).__name__}: {error}; hint: run it again with --debug and report it", file=sys.stderr)
-        return UNEXPECTED
-
-
-def _report(error: EdgeAgentError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return error.exit_code
+    return run_command(cli, "edge-export", arguments)
 
 
 def _require_torch() -> None:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "manifest": {"errors"},
+    "command_line": {"errors"},
     "image": {"errors", "manifest"},
     "settings_file": {"errors"},
     "settings": {"errors", "image", "settings_file"},
@@ -86,7 +87,7 @@ LAYERS["cli_health"] = {"errors", "health_settings", "nagios", "supervised", "he
 LAYERS["cli"] = set(LAYERS)
 
 DEVICE_PACKAGES = {"click", "numpy", "onnxruntime", "PIL", "prometheus_client", "rich", "safetensors", "threadpoolctl", "tomli"}
-WORKSTATION_MAY_IMPORT = {"artifact", "errors", "image", "manifest", "ort"}
+WORKSTATION_MAY_IMPORT = {"artifact", "command_line", "errors", "image", "manifest", "ort"}
 
 
 def modules(package: str) -> list[Path]:
