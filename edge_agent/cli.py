@@ -20,7 +20,7 @@ from edge_agent.cli_health import health, is_health, metrics, run_health
 from edge_agent.cli_labels import labels
 from edge_agent.cli_queue import queue
 from edge_agent.command_line import report, run_command
-from edge_agent.errors import InputError, StateError
+from edge_agent.errors import InputError, StateError, UsageError
 
 if TYPE_CHECKING:
     from edge_agent.agent import EdgeAgent
