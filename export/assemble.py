@@ -15,14 +15,16 @@ from torch import nn
 from edge_agent import __version__
 from edge_agent.manifest import GoldenFacts, Manifest, ModelFacts, NewClass, ParityFacts, Producer, SentinelFacts, StatisticsFacts
 from edge_agent.ort import import_onnxruntime
-from export import cautions, parity, statistics, weights, writer
+from export import cautions, clean, parity, statistics, weights, writer
 from export.backbone_graph import write_backbone
 from export.dataset import Progress, batches
 from export.fit import Fitted
 from export.head_graph import Head, write_training
 from export.plan import BuildPlan, Prepared
 from export.portable_step import write_step
+from export.quantised_parity import compare_smaller
 from export.sentinel import Golden, Sentinel, golden_samples, run_sentinel
+from export.tail import with_tail
 from export.written import WrittenBackbone
 
 FloatArray = NDArray[np.float32]
@@ -82,7 +84,10 @@ def assemble(folder: Path, plan: BuildPlan, prepared: Prepared, fitted: Fitted, 
     """
     classes = len(prepared.labels)
     progress("backbone.onnx", 0, 1)
-    write_backbone(fitted.backbone, *prepared.spec.crop_px, folder / "backbone.onnx")
+    if fitted.smaller is None:
+        write_backbone(fitted.backbone, *prepared.spec.crop_px, folder / "backbone.onnx")
+    else:
+        clean.save(with_tail(fitted.smaller.model, fitted.backbone.temperature, fitted.context), folder / "backbone.onnx")
     progress("backbone.onnx", 1, 1)
     write_head(Head(classes + plan.spare_classes, capacity_for(classes)), folder, progress)
     results = _run(folder, plan, prepared, fitted, progress)
@@ -135,7 +140,8 @@ def linear_layer(module: nn.Module, name: str, kind: str) -> Layer | None:
 def _run(folder: Path, plan: BuildPlan, prepared: Prepared, fitted: Fitted, progress: Progress) -> Results:
     session = WrittenBackbone(folder / "backbone.onnx")
     sentinel = run_sentinel(session, fitted.sentinel, prepared.spec, plan.limits, progress)
-    golden = golden_samples(session, sentinel.pictures, prepared.spec, plan.limits)
+    unoptimised = WrittenBackbone(folder / "backbone.onnx", optimised=False) if fitted.smaller is not None else None
+    golden = golden_samples(session, sentinel.pictures, prepared.spec, plan.limits, unoptimised)
     layer = linear_layer(prepared.network.module, fitted.opened.last_layer, fitted.opened.kind)
     scalars = None
     if layer is not None:
@@ -186,6 +192,8 @@ def _compare(folder: Path, plan: BuildPlan, prepared: Prepared, fitted: Fitted) 
     images = np.concatenate([tensor for _, tensor, _ in found])
     labels = np.array([picture.label for good, _, _ in found for picture in good], np.int64)
     head = parity.HeadShape(plan.spare_classes, capacity_for(len(prepared.labels)))
+    if fitted.smaller is not None:
+        return compare_smaller(prepared.network.module, fitted.smaller, fitted.backbone, folder, images, labels, head)
     return parity.compare(prepared.network.module, fitted.backbone, folder, images, labels, head)
 
 
@@ -216,4 +224,5 @@ def _manifest(
         parity=facts,
         producer=producer(),
         files=writer.entries(folder),
+        quantization=fitted.smaller.facts if fitted.smaller is not None else None,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -56,16 +58,34 @@ def write_backbone(backbone: Backbone, height: int, width: int, path: Path) -> N
     Raises:
         InputError: the network holds an operation that ONNX does not have, or is larger than one ONNX file can be.
     """
+    clean.save(to_onnx(backbone, BACKBONE_OUTPUTS, height, width), path)
+
+
+def to_onnx(network: nn.Module, outputs: Sequence[str], height: int, width: int) -> onnx.ModelProto:
+    """A network in inference mode as ONNX, for any number of pictures.
+
+    Args:
+        network: image `[N, 3, H, W]` → one tensor for each output.
+        outputs: their names.
+        height: of the input, pixels.
+        width: of the input, pixels.
+
+    Returns:
+        The model, as the exporter made it.
+
+    Raises:
+        InputError: the network holds an operation that ONNX does not have, or is larger than one ONNX file can be.
+    """
     image = torch.zeros(2, 3, height, width)
     try:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
-                backbone.eval(), (image,), dynamo=True, opset_version=clean.OPSET, external_data=False, verbose=False,
-                input_names=[BACKBONE_INPUT], output_names=list(BACKBONE_OUTPUTS), dynamic_shapes=({0: torch.export.Dim("N")},),
+                network.eval(), (image,), dynamo=True, opset_version=clean.OPSET, external_data=False, verbose=False,
+                input_names=[BACKBONE_INPUT], output_names=list(outputs), dynamic_shapes=({0: torch.export.Dim("N")},),
             )  # fmt: skip
     except Exception as error:  # the exporter raises whatever its passes raise
         reason = (str(error.__cause__ or error) or type(error).__name__).strip().splitlines()[0][:200]
         raise InputError(f"the network cannot be written as ONNX: {reason}", "see edge-export models for networks that can") from None
     if program is None:
         raise InputError("the network cannot be written as ONNX: the exporter returned nothing", "update torch and onnxscript")
-    clean.save(program.model_proto, path)
+    return program.model_proto

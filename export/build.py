@@ -13,6 +13,7 @@ from export.assemble import assemble
 from export.dataset import Progress, Unreadable
 from export.fit import fit
 from export.plan import BuildPlan, prepare
+from export.timing import Timing, beside_float
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,19 @@ class BuildReport:
         manifest: its manifest.
         unreadable: pictures that could not be read.
         elapsed_s: seconds.
+        timing: a pass of the quantised network beside one of the float network; None where the network stayed in float32.
     """
 
     output: Path
     manifest: Manifest
     unreadable: tuple[Unreadable, ...]
     elapsed_s: float
+    timing: Timing | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is uncertain about the artifact, and whether quantising it was of use on this machine."""
+        return (*self.manifest.statistics.warnings, *(self.timing.warnings if self.timing is not None else ()))
 
 
 def build(plan: BuildPlan, progress: Progress) -> BuildReport:
@@ -55,4 +63,5 @@ def build(plan: BuildPlan, progress: Progress) -> BuildReport:
         manifest = assemble(folder, plan, prepared, fitted, progress)
         (folder / writer.MANIFEST).write_bytes(manifest.to_bytes())
         Artifact.open(folder)
-    return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started)
+    timing = beside_float(plan.output, fitted, progress) if fitted.smaller is not None else None
+    return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started, timing)

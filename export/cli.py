@@ -60,6 +60,9 @@ def image_options(command: Command) -> Command:
 @click.option("--spare-classes", type=int, default=16, show_default=True, metavar="N", help="Rows for classes added on the device.")
 @click.option("--limit", type=int, default=5000, show_default=True, metavar="N", help="Use at most N pictures, evenly over the labels.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N", help="Of random weights.")
+@click.option("--quantize", type=click.Choice(["int8", "float16"]), help="Make the network smaller: int8 for CPUs, float16 for GPUs.")
+@click.option("--max-accuracy-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, metavar="POINTS", help="By --quantize.")
+@click.option("--force", is_flag=True, help="Accept a greater loss by --quantize; it is recorded.")
 @click.option("--overwrite", is_flag=True, help="Replace an artifact that lies at --output.")
 @json_option
 def build(
@@ -76,6 +79,9 @@ def build(
     spare_classes: int,
     limit: int,
     seed: int,
+    quantize: str | None,
+    max_accuracy_drop: float,
+    force: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -87,7 +93,10 @@ def build(
     from export.source import Overrides
 
     overrides = Overrides(input_size, resize, interpolation, mean, std)
-    plan = BuildPlan(model, weights, labels, data, output, overrides, spare_classes, limit, overwrite, seed)
+    plan = BuildPlan(
+        model, weights, labels, data, output, overrides, spare_classes, limit, overwrite, seed,
+        quantize=quantize, max_accuracy_drop=max_accuracy_drop, force=force,
+    )  # fmt: skip
     with progress_on_stderr() as progress:
         report = run_build(plan, progress)
     for picture in report.unreadable[:MOST_NAMED]:
@@ -133,6 +142,8 @@ def build_json(report: BuildReport) -> dict[str, object]:
         "artifact_bytes": artifact_bytes(report.manifest),
         "device_memory_bytes": memory_bytes(report.manifest),
         "unreadable": [str(picture) for picture in report.unreadable],
+        "timing": None if report.timing is None else report.timing.facts(),
+        "warnings": list(report.warnings),
         **dataclasses.asdict(report.manifest),
     }
 

@@ -12,6 +12,7 @@ from export.backbone_graph import Backbone
 from export.dataset import Picture, Progress, Split, Unreadable
 from export.measure import FloatArray, Measured, measure
 from export.plan import BuildPlan, Prepared
+from export.smaller import Smaller, compare, make_smaller, tapped_onnx
 from export.tapped import Tapped
 from export.taps import Cut, cut
 
@@ -27,6 +28,7 @@ class Fitted:
         measured: the statistics pictures, before calibration.
         sentinel: the sentinel pictures that can be decoded.
         unreadable: pictures that cannot be read.
+        smaller: the network that was measured where it was quantised, or None.
     """
 
     opened: Cut
@@ -35,6 +37,12 @@ class Fitted:
     measured: Measured
     sentinel: tuple[Picture, ...]
     unreadable: tuple[Unreadable, ...]
+    smaller: Smaller | None = None
+
+    @property
+    def context(self) -> statistics.ContextMap:
+        """Mean and matrix of the context."""
+        return statistics.ContextMap(self.backbone.mean.numpy(), self.backbone.matrix.numpy())
 
     @property
     def features(self) -> FloatArray:
@@ -54,18 +62,24 @@ def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
         What was fitted.
 
     Raises:
-        InputError: the network cannot be cut or gives NaN, or no pictures of two labels can be read.
+        InputError: the network cannot be cut, quantised, or gives NaN, or no pictures of two labels can be read.
+        ArtifactError: quantising costs more accuracy than the plan accepts.
     """
     opened = cut(prepared.network.module, *prepared.spec.crop_px)
     network = Tapped(opened).eval()
+    in_float = tapped_onnx(network, prepared, plan.quantize) if plan.quantize else None
     split = dataset.split(prepared.folders, prepared.labels, plan.limit, progress)
-    held = measure(network, split.sentinel, prepared.spec, plan.limits, "sentinel", progress)
-    measured = measure(network, split.statistics, prepared.spec, plan.limits, "statistics", progress)
+    smaller = make_smaller(in_float, plan, prepared, split.statistics, progress) if in_float is not None else None
+    seen = smaller or network
+    held = measure(seen, split.sentinel, prepared.spec, plan.limits, "sentinel", progress)
+    measured = measure(seen, split.statistics, prepared.spec, plan.limits, "statistics", progress)
     if len(np.unique(measured.labels)) < 2:
         raise InputError("only pictures of one label can be read", "look at the files of --data")
+    if smaller is not None:
+        smaller = smaller.judged(compare(plan, prepared, network, held, measured, progress))
     temperature = statistics.temperature(held.logits, held.labels)
     progress("context map", 0, 1)
     backbone = Backbone(network, temperature, statistics.context_map(measured.raw)).eval()
     progress("context map", 1, 1)
     unreadable = dict.fromkeys((*split.unreadable, *held.unreadable, *measured.unreadable))
-    return Fitted(opened, backbone, split, measured, held.pictures, tuple(unreadable))
+    return Fitted(opened, backbone, split, measured, held.pictures, tuple(unreadable), smaller)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from edge_agent.errors import InputError
 from edge_agent.image import ImageLimits
 from edge_agent.manifest import ImageSpec
 from export.dataset import Picture, Progress, Unreadable, batch_size, batches
-from export.tapped import Tapped
 
+Network = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 FloatArray = NDArray[np.float32]
 
 
@@ -37,11 +37,13 @@ class Measured:
     unreadable: tuple[Unreadable, ...]
 
 
-def measure(network: Tapped, pictures: Sequence[Picture], spec: ImageSpec, limits: ImageLimits, stage: str, progress: Progress) -> Measured:
+def measure(
+    network: Network, pictures: Sequence[Picture], spec: ImageSpec, limits: ImageLimits, stage: str, progress: Progress
+) -> Measured:
     """Run the network over pictures.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode: image → logits, features, taps.
         pictures: what to run.
         spec: how a picture becomes the input.
         limits: what is refused before decoding.

@@ -33,6 +33,9 @@ class BuildPlan:
         overwrite: whether an artifact at `output` may be replaced.
         seed: of random weights.
         limits: pictures that are refused before decoding.
+        quantize: "int8", "float16", or None: the network stays in float32.
+        max_accuracy_drop: greatest accepted loss by quantising, in points.
+        force: whether a greater loss is accepted.
     """
 
     model: str
@@ -46,6 +49,9 @@ class BuildPlan:
     overwrite: bool = False
     seed: int = 0
     limits: ImageLimits = field(default_factory=ImageLimits)
+    quantize: str | None = None
+    max_accuracy_drop: float = 1.0
+    force: bool = False
 
 
 @dataclass(frozen=True)

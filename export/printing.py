@@ -56,7 +56,9 @@ def show_build(report: BuildReport) -> None:
         _print(f"  {escape(name):<32} {entry.bytes:>13,} bytes")
     for name, value in build_facts(manifest).items():
         _print(f"{name:<17} {escape(value)}")
-    for warning in manifest.statistics.warnings:
+    if report.timing is not None:
+        _print(f"{'a pass':<17} {escape(report.timing.sentence)}")
+    for warning in report.warnings:
         _print(f"[yellow]warning[/yellow]: {escape(warning)}")
 
 
@@ -94,7 +96,7 @@ def build_facts(manifest: Manifest) -> dict[str, str]:
     input_px = "×".join(map(str, manifest.image.crop_px))
     held = "" if sentinel.held_out else ", not held out"
     differences = f"logits {parity.logits:.1e}, context {parity.context:.1e}, gradient {parity.gradient:.1e}"
-    return {
+    facts = {
         "network": f"{manifest.model.name}, {manifest.model.parameters:,} parameters, last layer {layer}, input {input_px} px",
         "labels": f"{manifest.classes} and {manifest.spare_classes} spare",
         "context": f"{manifest.directions} directions from {manifest.features} features and {', '.join(manifest.taps)}",
@@ -103,6 +105,11 @@ def build_facts(manifest: Manifest) -> dict[str, str]:
         "parity": f"{differences} on {parity.pictures} pictures",
         "the device needs": f"{artifact_bytes(manifest) / 1e6:.1f} MB on disk, about {memory_bytes(manifest) / 1e6:.0f} MB of memory",
     }
+    small = manifest.quantization
+    if small is not None:
+        both = f"{small.accuracy:.1%} right, {small.float_accuracy:.1%} in float32"
+        facts["quantised"] = f"{small.kind}: {both}, on {small.pictures} pictures"
+    return facts
 
 
 def _plain(stage: str, done: int, total: int) -> None:

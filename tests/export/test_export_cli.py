@@ -95,6 +95,19 @@ def test_options_become_the_plan(planned: list[BuildPlan], capsys: pytest.Captur
     assert lines[-1] == "not read: 2 more" and len(lines) == 12
 
 
+def test_options_of_quantising_become_the_plan(planned: list[BuildPlan], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = "build --model resnet18 --weights none --data d --output o --quantize int8 --max-accuracy-drop 2.5 --force"
+    status, _, _ = run(capsys, *arguments.split())
+    assert status == 0
+    assert (planned[0].quantize, planned[0].max_accuracy_drop, planned[0].force) == ("int8", 2.5, True)
+
+
+@pytest.mark.parametrize("wrong", [("--quantize", "int4"), ("--max-accuracy-drop", "-1"), ("--max-accuracy-drop", "a lot")])
+def test_wrong_options_of_quantising(wrong: tuple[str, str], planned: list[BuildPlan], capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, *["build", "--model", "resnet18", "--weights", "none", "--data", "d", "--output", "o"], *wrong)
+    assert status == 64 and out == "" and planned == [] and wrong[0] in one_line(err)
+
+
 def test_defaults_of_the_plan(planned: list[BuildPlan], capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, *["build", "--model", "resnet18", "--weights", "none", "--data", "d", "--output", "o", "--json"])
     assert status == 0 and json.loads(out)["output"] == "o"
