@@ -52,7 +52,7 @@ class Observer:
             source = read_picture_file(source, self.limits)
         name = name and name.encode("utf-8", "replace").decode("utf-8")  # a file's name need not be text
         tensor = to_tensor(open_picture(source, self.limits, name or "the picture"), self.spec)
-        sample_id = hashlib.sha256(tensor.tobytes()).hexdigest()[:16]
+        sample_id = hashlib.sha256(tensor.data).hexdigest()[:16]
         return Observation(name, sample_id, self.backbone.run(tensor[None]), source if isinstance(source, bytes) else None)
 
     def observe_views(self, source: PictureSource, name: str | None, count: int, seed: str) -> list[Seen]:
