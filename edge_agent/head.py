@@ -115,9 +115,27 @@ def kernel(left: FloatArray, right: FloatArray, exponent: float) -> FloatArray:
     """
     value: FloatArray = left @ right.T
     np.maximum(value, 0, out=value)
-    if exponent == 2:  # a product takes a tenth of the time of a power
-        return np.multiply(value, value, out=value)
-    return np.power(value, np.float32(exponent), out=value)
+    return _power(value, exponent)
+
+
+def _power(value: FloatArray, exponent: float) -> FloatArray:
+    """`value ** exponent`, in place where it can be.
+
+    The exponents of an artifact's table are multiples of a quarter: square roots and products take a fifth of the time of a power, and
+    they are the same bits on every machine.
+    """
+    quarters = round(exponent * 4)
+    if quarters != exponent * 4 or not 4 <= quarters <= 64:
+        return np.power(value, np.float32(exponent), out=value)
+    result = value.copy()
+    for _ in range(quarters // 4 - 1):
+        np.multiply(result, value, out=result)
+    for half in (2, 1):
+        if quarters % 4:
+            np.sqrt(value, out=value)  # the fourth root where it comes for the second time
+            if quarters & half:
+                np.multiply(result, value, out=result)
+    return result
 
 
 def softmax(logits: FloatArray) -> FloatArray:

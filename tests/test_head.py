@@ -25,6 +25,15 @@ class TestKernel:
         assert kernel(x, x, 3.0) == pytest.approx(1, abs=1e-6)
         assert kernel(x, -x, 3.0) == 0
 
+    @pytest.mark.parametrize("exponent", [*np.arange(1, 8.25, 0.25).tolist(), 2.3, 16.0, 17.5, 400.0])
+    def test_it_is_the_power_of_the_cosine(self, exponent: float) -> None:
+        """By roots and products where the exponent is a multiple of a quarter, else by a power: the same to float32."""
+        x, y = some_seen(1, rows=40).context, some_seen(2, rows=30).context
+        before = x.copy(), y.copy()
+        cosine = (x @ y.T).astype(np.float64)
+        assert np.allclose(kernel(x, y, exponent), np.maximum(cosine, 0) ** exponent, rtol=2e-6, atol=1e-12)
+        assert np.array_equal(x, before[0]) and np.array_equal(y, before[1])
+
     @given(seed=st.integers(0, 1000), exponent=st.floats(1, 8))
     def test_it_is_symmetric_and_between_zero_and_one(self, seed: int, exponent: float) -> None:
         x = some_seen(seed, rows=6).context

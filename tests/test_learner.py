@@ -14,7 +14,7 @@ from on_device import TRUTHS, sentinel_evidence, some_seen
 from edge_agent.artifact import Artifact
 from edge_agent.engines import open_engine
 from edge_agent.head import NOT_IN_USE, AddedClasses, Evidence, Head, softmax
-from edge_agent.learner import Learner, Solution
+from edge_agent.learner import Learner, Solution, _unwhitened
 from edge_agent.results import Prediction
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
@@ -360,3 +360,16 @@ class TestNeverDiverges:
         kept = [e for e in evidence if e.id in found.acting]
         labels, probability = answers(found.head, kept)
         assert not found.learned or (labels.tolist() == [e.label for e in kept] and probability.min() >= 0.9)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 128, 200])
+def test_the_triangle_is_solved_as_a_square_would_be(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    points = rng.normal(size=(rows, 8))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    factor = np.linalg.cholesky(np.maximum(points @ points.T, 0) ** 3 + 1e-2 * np.eye(rows))
+    right = rng.normal(size=(rows, 5))
+    kept = right.copy()
+    expected = np.linalg.solve(factor.T, right)
+    assert np.allclose(_unwhitened(factor, right), expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
+    assert np.array_equal(right, kept)
