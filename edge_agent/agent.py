@@ -18,6 +18,7 @@ from edge_agent.advising import Advice, advise
 from edge_agent.artifact import Artifact
 from edge_agent.corrected_onnx import write_corrected_onnx
 from edge_agent.correcting import acknowledged, consider, only_answer, rank, record
+from edge_agent.corrections_folder import Exported, export_corrections
 from edge_agent.errors import InputError, UsageError
 from edge_agent.head import Head
 from edge_agent.health import HealthReport, Running, examine
@@ -220,6 +221,19 @@ class EdgeAgent:
         """Every correction that was recorded, the first one first, and what has become of it; refused and undone ones too."""
         with self._blas.limit(limits=1, user_api="blas"):
             return recorded(self._keeper, self._journal, self.settings)
+
+    def export_corrections(self, directory: str | os.PathLike[str], device: str | None = None) -> Exported:
+        """Write every correction with its picture and its verdict into a new directory, for the next artifact.
+
+        Args:
+            directory: must not exist, or be empty.
+            device: what the list calls this device; by default the machine's name.
+
+        Raises:
+            UsageError: something lies at `directory`.
+            InputError: there is nothing to export, or the directory cannot be written.
+        """
+        return export_corrections(self.history(), self._journal.picture, self.artifact, Path(directory), device)
 
     def add_label(self, name: str) -> int:
         """Add a class; it wins no picture until it is taught one.

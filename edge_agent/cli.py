@@ -15,6 +15,7 @@ import click
 from edge_agent import __version__
 from edge_agent.cli_advise import advise
 from edge_agent.cli_bench import bench
+from edge_agent.cli_corrections import corrections
 from edge_agent.cli_engine import check_engine
 from edge_agent.cli_health import health, is_health, metrics, run_health
 from edge_agent.cli_labels import labels
@@ -210,6 +211,7 @@ def export_onnx(call: Call, file: Path, as_json: bool) -> None:
 cli.add_command(labels)
 cli.add_command(queue)
 cli.add_command(advise)
+cli.add_command(corrections)
 cli.add_command(bench)
 cli.add_command(check_engine)
 cli.add_command(health)

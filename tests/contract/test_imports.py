@@ -78,6 +78,9 @@ LAYERS["waiting_pool"] = {"journal", "journal_queue", "runtime"}
 LAYERS["queue"] = {
     "artifact", "asking", "correcting", "errors", "journal", "journal_queue", "keeper", "results", "runtime", "settings", "waiting_pool",
 }  # fmt: skip
+LAYERS["folder_names"] = set()
+LAYERS["corrections_folder"] = {"errors", "artifact", "folder_names", "recorded"}
+LAYERS["cli_corrections"] = {"corrections_folder"}
 LAYERS["agent"] = set(LAYERS)
 LAYERS["speed"] = {"agent", "artifact", "errors", "image", "results", "runtime", "settings"}
 LAYERS["cli_bench"] = {"speed"}
