@@ -98,6 +98,7 @@ def assemble(folder: Path, plan: BuildPlan, prepared: Prepared, fitted: Fitted, 
     warnings = (
         *cautions.of_labels(prepared.absent, classes),
         *cautions.of_pictures(fitted.split, fitted.measured, prepared.labels, fitted.unreadable),
+        *cautions.of_corrections(prepared.home),
         *cautions.of_results(results.leak, results.sentinel.accuracy, classes, prepared.network.weights.state is None),
     )
     return _manifest(folder, plan, prepared, fitted, results, facts, warnings)

@@ -10,6 +10,7 @@ from edge_agent.artifact import Artifact
 from edge_agent.manifest import Manifest
 from export import writer
 from export.assemble import assemble
+from export.corrections import Home
 from export.dataset import Progress, Unreadable
 from export.fit import fit
 from export.plan import BuildPlan, prepare
@@ -26,6 +27,7 @@ class BuildReport:
         unreadable: pictures that could not be read.
         elapsed_s: seconds.
         timing: a pass of the quantised network beside one of the float network; None where the network stayed in float32.
+        home: what devices taught, or None where no corrections were given.
     """
 
     output: Path
@@ -33,6 +35,7 @@ class BuildReport:
     unreadable: tuple[Unreadable, ...]
     elapsed_s: float
     timing: Timing | None = None
+    home: Home | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -64,4 +67,4 @@ def build(plan: BuildPlan, progress: Progress) -> BuildReport:
         (folder / writer.MANIFEST).write_bytes(manifest.to_bytes())
         Artifact.open(folder)
     timing = beside_float(plan.output, fitted, progress) if fitted.smaller is not None else None
-    return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started, timing)
+    return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started, timing, prepared.home)

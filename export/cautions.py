@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from export.corrections import Home
 from export.dataset import Split, Unreadable
 from export.measure import Measured
 from export.statistics import collapsed
@@ -42,6 +43,18 @@ def of_pictures(split: Split, measured: Measured, labels: Sequence[str], unreada
         found.append(f"{len(unreadable)} pictures could not be read ({_some([picture.name for picture in unreadable])})")
     if split.contradicted:
         found.append(f"{split.contradicted} pictures lie in the folders of two labels: one of them is wrong")
+    return found
+
+
+def of_corrections(home: Home | None) -> list[str]:
+    """Corrections of devices that were not used."""
+    if home is None:
+        return []
+    found = [f"{len(home.contradictions)} corrected pictures have different labels: they were not used"] if home.contradictions else []
+    if home.unknown:
+        found.append(f"{len(home.unknown)} corrections have labels that the network has not ({_some(home.unknown)}): they were not used")
+    if home.damaged:
+        found.append(f"{len(home.damaged)} corrected pictures are missing or changed ({_some(home.damaged)})")
     return found
 
 

@@ -63,6 +63,7 @@ def image_options(command: Command) -> Command:
 @click.option("--quantize", type=click.Choice(["int8", "float16"]), help="Make the network smaller: int8 for CPUs, float16 for GPUs.")
 @click.option("--max-accuracy-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, metavar="POINTS", help="By --quantize.")
 @click.option("--force", is_flag=True, help="Accept a greater loss by --quantize; it is recorded.")
+@click.option("--corrections", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="What a device taught; may be repeated.")
 @click.option("--overwrite", is_flag=True, help="Replace an artifact that lies at --output.")
 @json_option
 def build(
@@ -82,6 +83,7 @@ def build(
     quantize: str | None,
     max_accuracy_drop: float,
     force: bool,
+    corrections: tuple[Path, ...],
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -95,7 +97,7 @@ def build(
     overrides = Overrides(input_size, resize, interpolation, mean, std)
     plan = BuildPlan(
         model, weights, labels, data, output, overrides, spare_classes, limit, overwrite, seed,
-        quantize=quantize, max_accuracy_drop=max_accuracy_drop, force=force,
+        quantize=quantize, max_accuracy_drop=max_accuracy_drop, force=force, corrections=corrections,
     )  # fmt: skip
     with progress_on_stderr() as progress:
         report = run_build(plan, progress)
@@ -103,6 +105,8 @@ def build(
         click.echo(f"not read: {picture}", err=True)
     if len(report.unreadable) > MOST_NAMED:
         click.echo(f"not read: {len(report.unreadable) - MOST_NAMED} more", err=True)
+    for line in report.home.listed() if report.home is not None else ():
+        click.echo(line, err=True)
     show_build(report) if not as_json else click.echo(json.dumps(build_json(report), ensure_ascii=False))
 
 
@@ -143,6 +147,7 @@ def build_json(report: BuildReport) -> dict[str, object]:
         "device_memory_bytes": memory_bytes(report.manifest),
         "unreadable": [str(picture) for picture in report.unreadable],
         "timing": None if report.timing is None else report.timing.facts(),
+        "corrections": None if report.home is None else report.home.facts(),
         "warnings": list(report.warnings),
         **dataclasses.asdict(report.manifest),
     }

@@ -114,7 +114,9 @@ def scan(data: Path) -> tuple[LabelFolder, ...]:
     return folders
 
 
-def split(folders: Sequence[LabelFolder], labels: Sequence[str], limit: int, progress: Progress) -> Split:
+def split(
+    folders: Sequence[LabelFolder], labels: Sequence[str], limit: int, progress: Progress, first: frozenset[Path] = frozenset()
+) -> Split:
     """Split the pictures, the same way whatever the files are called.
 
     Args:
@@ -122,6 +124,7 @@ def split(folders: Sequence[LabelFolder], labels: Sequence[str], limit: int, pro
         labels: the labels in the order of the logits.
         limit: greatest number of pictures used, sentinel included.
         progress: told how many files have been read.
+        first: files that the limit does not leave out of the statistics while others of their label are in.
 
     Returns:
         The split.
@@ -148,7 +151,7 @@ def split(folders: Sequence[LabelFolder], labels: Sequence[str], limit: int, pro
     if not classes:
         raise InputError(f"none of the {total} pictures of --data can be read", "check the permissions of the files")
     digests = [picture.digest for pictures in classes for picture in pictures]
-    sentinel, statistics, held_out = _divide(classes, limit)
+    sentinel, statistics, held_out = _divide(classes, limit, first)
     return Split(sentinel, statistics, held_out, tuple(unreadable), len(digests) - len(set(digests)))
 
 
@@ -214,13 +217,16 @@ def _digest(path: Path) -> str | Unreadable:
         return Unreadable(path, str(error.strerror))
 
 
-def _divide(classes: Sequence[Sequence[Picture]], limit: int) -> tuple[tuple[Picture, ...], tuple[Picture, ...], bool]:
+def _divide(
+    classes: Sequence[Sequence[Picture]], limit: int, first: frozenset[Path] = frozenset()
+) -> tuple[tuple[Picture, ...], tuple[Picture, ...], bool]:
     """Round by round, one picture of each label: first the sentinel's share of each, then the statistics'."""
     shares = [max(1, min(SENTINEL_PER_CLASS, len(pictures) // 3)) for pictures in classes]
     size = min(SENTINEL_TOTAL, max(1, limit // 3))
     sentinel = _rounds([pictures[:share] for pictures, share in zip(classes, shares, strict=True)], size)
     taken = {(picture.label, picture.digest) for picture in sentinel}
     rest = [[p for p in pictures if (p.label, p.digest) not in taken] for pictures in classes]
+    rest = [sorted(pictures, key=lambda picture: picture.path not in first) for pictures in rest]
     held_out = all(rest)
     both = [pictures if pictures else list(whole) for pictures, whole in zip(rest, classes, strict=True)]
     return sentinel, _rounds(both, max(1, limit - len(sentinel))), held_out

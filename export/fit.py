@@ -68,7 +68,7 @@ def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
     opened = cut(prepared.network.module, *prepared.spec.crop_px)
     network = Tapped(opened).eval()
     in_float = tapped_onnx(network, prepared, plan.quantize) if plan.quantize else None
-    split = dataset.split(prepared.folders, prepared.labels, plan.limit, progress)
+    split = dataset.split(prepared.folders, prepared.labels, plan.limit, progress, prepared.home.paths if prepared.home else frozenset())
     smaller = make_smaller(in_float, plan, prepared, split.statistics, progress) if in_float is not None else None
     seen = smaller or network
     held = measure(seen, split.sentinel, prepared.spec, plan.limits, "sentinel", progress)

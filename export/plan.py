@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_agent.errors import UsageError
 from edge_agent.image import ImageLimits
 from edge_agent.manifest import ImageSpec
-from export import dataset, source, writer
+from export import corrections, dataset, source, writer
 from export import labels as label_rules
 from export.source import Overrides, Source, Weights
 
@@ -36,6 +36,7 @@ class BuildPlan:
         quantize: "int8", "float16", or None: the network stays in float32.
         max_accuracy_drop: greatest accepted loss by quantising, in points.
         force: whether a greater loss is accepted.
+        corrections: directories that devices exported.
     """
 
     model: str
@@ -52,6 +53,7 @@ class BuildPlan:
     quantize: str | None = None
     max_accuracy_drop: float = 1.0
     force: bool = False
+    corrections: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Prepared:
         labels: in the order of its logits.
         folders: of `--data`, each one of the labels.
         absent: labels without a folder.
+        home: what devices taught, or None.
     """
 
     network: Source
@@ -71,6 +74,7 @@ class Prepared:
     labels: tuple[str, ...]
     folders: tuple[dataset.LabelFolder, ...]
     absent: tuple[str, ...]
+    home: corrections.Home | None = None
 
 
 def prepare(plan: BuildPlan) -> Prepared:
@@ -95,12 +99,16 @@ def prepare(plan: BuildPlan) -> Prepared:
     names = label_rules.check_labels([folder.name for folder in folders], f"folders of {plan.data}, number ")
     if given_labels is not None:
         label_rules.match_folders(given_labels, names, plan.data)
+    taught = corrections.read(plan.corrections)
     given = source.read_weights(plan.model, plan.weights)
     spec = source.image_spec(plan.model, given.entry, plan.overrides)
     labels = _labels(given, given_labels, names)
     network = source.build(plan.model, given, len(labels), spec, plan.seed)
-    absent = label_rules.match_folders(labels, names, plan.data)
-    return Prepared(network, spec, labels, folders, absent)
+    home = corrections.sort_out(taught, labels, len(plan.corrections)) if plan.corrections else None
+    if home is not None:
+        folders = corrections.with_corrections(folders, home)
+    absent = label_rules.match_folders(labels, [folder.name for folder in folders], plan.data)
+    return Prepared(network, spec, labels, folders, absent, home)
 
 
 def _check_numbers(plan: BuildPlan) -> None:

@@ -58,6 +58,8 @@ def show_build(report: BuildReport) -> None:
         _print(f"{name:<17} {escape(value)}")
     if report.timing is not None:
         _print(f"{'a pass':<17} {escape(report.timing.sentence)}")
+    if report.home is not None:
+        _print(f"{'corrections':<17} {report.home.used} pictures from {report.home.directories} devices' directories")
     for warning in report.warnings:
         _print(f"[yellow]warning[/yellow]: {escape(warning)}")
 
