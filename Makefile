@@ -10,7 +10,7 @@ PHOTOS ?= ../shared/data/cifar10-train.zip
 TEST_PHOTOS ?= ../shared/data/cifar10-test.zip
 WEIGHTS ?= ../shared/data/mobilenet_v3_small-cifar10-64px.pth
 
-.PHONY: help demo test lint types unit artifacts field bench-learning bench-engines test-platforms test-aarch64 device-size clean
+.PHONY: help demo test browser lint types unit artifacts field bench-learning bench-engines test-platforms test-aarch64 device-size clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' Makefile
@@ -26,7 +26,11 @@ lint: $(WORKSTATION)/ready  ## ruff
 types: $(WORKSTATION)/ready  ## mypy --strict
 	$(WORKSTATION)/bin/mypy
 
-unit: $(WORKSTATION)/ready $(DEVICE)/ready  ## the tests alone
+browser:  ## Chromium for the tests of pages, where apt-get can install it; elsewhere they skip with their reason
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 \
+	  || echo "no Chromium here: the tests of pages will be skipped" >&2
+
+unit: $(WORKSTATION)/ready $(DEVICE)/ready browser  ## the tests alone
 	EDGE_AGENT_TEST_DEVICE=$(CURDIR)/$(DEVICE)/bin/python $(WORKSTATION)/bin/python -m pytest -rs
 
 artifacts: $(WORKSTATION)/ready  ## build artifacts/default again: PHOTOS=folder or zip, WEIGHTS=file
