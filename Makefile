@@ -33,6 +33,10 @@ browser:  ## Chromium for the tests of pages, where apt-get can install it; else
 unit: $(WORKSTATION)/ready $(DEVICE)/ready browser  ## the tests alone
 	EDGE_AGENT_TEST_DEVICE=$(CURDIR)/$(DEVICE)/bin/python $(WORKSTATION)/bin/python -m pytest -rs
 
+.PHONY: faults
+faults: $(WORKSTATION)/ready $(DEVICE)/ready  ## the fault plan with the night's figures, into docs/faults.md: ROWS="D1 K1" for some of it, SEED=n
+	EDGE_AGENT_TEST_DEVICE=$(CURDIR)/$(DEVICE)/bin/python $(WORKSTATION)/bin/python tests/faults/campaign.py --report docs --seed $(or $(SEED),0) $(ROWS)
+
 artifacts: $(WORKSTATION)/ready  ## build artifacts/default again: PHOTOS=folder or zip, WEIGHTS=file
 	$(WORKSTATION)/bin/python artifacts/build_default.py --photos $(PHOTOS) --weights $(WEIGHTS)
 
