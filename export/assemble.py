@@ -20,6 +20,7 @@ from export.backbone_graph import write_backbone
 from export.dataset import Progress, batches
 from export.fit import Fitted
 from export.head_graph import Head, write_training
+from export.learned import LEARNING
 from export.plan import BuildPlan, Prepared
 from export.portable_step import write_step
 from export.quantised_parity import compare_smaller
@@ -174,6 +175,8 @@ def _write_data(folder: Path, prepared: Prepared, fitted: Fitted, results: Resul
     }
     (folder / "statistics.safetensors").write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
     (folder / "labels.txt").write_bytes("".join(f"{label}\n" for label in prepared.labels).encode())
+    if fitted.learned is not None:
+        (folder / LEARNING).write_bytes(fitted.learned.to_bytes())
     (folder / "golden").mkdir()
     for number, content in enumerate(results.golden.files):
         (folder / f"golden/{number:02d}.png").write_bytes(content)

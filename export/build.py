@@ -13,6 +13,7 @@ from export.assemble import assemble
 from export.corrections import Home
 from export.dataset import Progress, Unreadable
 from export.fit import fit
+from export.learned import Learned
 from export.plan import BuildPlan, prepare
 from export.timing import Timing, beside_float
 
@@ -28,6 +29,7 @@ class BuildReport:
         elapsed_s: seconds.
         timing: a pass of the quantised network beside one of the float network; None where the network stayed in float32.
         home: what devices taught, or None where no corrections were given.
+        learned: what was trained before the network was frozen, or None.
     """
 
     output: Path
@@ -36,6 +38,7 @@ class BuildReport:
     elapsed_s: float
     timing: Timing | None = None
     home: Home | None = None
+    learned: Learned | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -67,4 +70,4 @@ def build(plan: BuildPlan, progress: Progress) -> BuildReport:
         (folder / writer.MANIFEST).write_bytes(manifest.to_bytes())
         Artifact.open(folder)
     timing = beside_float(plan.output, fitted, progress) if fitted.smaller is not None else None
-    return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started, timing, prepared.home)
+    return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started, timing, prepared.home, fitted.learned)

@@ -10,6 +10,7 @@ from edge_agent.errors import InputError
 from export import dataset, statistics
 from export.backbone_graph import Backbone
 from export.dataset import Picture, Progress, Split, Unreadable
+from export.learned import Learned
 from export.measure import FloatArray, Measured, measure
 from export.plan import BuildPlan, Prepared
 from export.smaller import Smaller, compare, make_smaller, tapped_onnx
@@ -29,6 +30,7 @@ class Fitted:
         sentinel: the sentinel pictures that can be decoded.
         unreadable: pictures that cannot be read.
         smaller: the network that was measured where it was quantised, or None.
+        learned: what was trained before, or None.
     """
 
     opened: Cut
@@ -38,6 +40,7 @@ class Fitted:
     sentinel: tuple[Picture, ...]
     unreadable: tuple[Unreadable, ...]
     smaller: Smaller | None = None
+    learned: Learned | None = None
 
     @property
     def context(self) -> statistics.ContextMap:
