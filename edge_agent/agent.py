@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +26,7 @@ from edge_agent.health import HealthReport, Running, examine
 from edge_agent.health_settings import HealthSettings
 from edge_agent.image import PictureSource
 from edge_agent.journal import Journal
+from edge_agent.journal_requests import Requested, find_request
 from edge_agent.keeper import HeadKeeper, Serving
 from edge_agent.label_rules import check_label
 from edge_agent.labelling import add_label, remove_label
@@ -216,6 +218,29 @@ class EdgeAgent:
         """
         with self._lock, self._blas.limit(limits=1, user_api="blas"):
             return undo_all(self._keeper, self._journal)
+
+    @contextmanager
+    def once(self, request: str) -> Iterator[None]:
+        """What the block corrects or takes back is done for a named request, and never a second time, whatever stops the process.
+
+        Args:
+            request: its name, 1 to 128 printable characters; a message that may be delivered twice brings one. Give the block one call
+                of `correct`, `undo` or `queue.label`: its name is on the disk with what that call did, or neither is.
+
+        Raises:
+            RepeatedError: a request of this name was carried out before, by whichever process; nothing changed; see `requested`.
+            StateError: the state cannot be written.
+        """
+        with self._lock, self._journal.on_behalf_of(request):
+            yield
+
+    def requested(self, request: str) -> Requested | None:
+        """What a named request did, or None where none of this name was carried out; the newest 10 000 are known.
+
+        Raises:
+            StateError: the state cannot be read, or its row is damaged.
+        """
+        return self._journal.read(lambda connection: find_request(connection, request))
 
     def history(self) -> tuple[Recorded, ...]:
         """Every correction that was recorded, the first one first, and what has become of it; refused and undone ones too."""

@@ -5,7 +5,8 @@
     ├── InputError            65   what was given cannot be used: a picture, an array, a folder, a weights file
     │   ├── LabelError        65   a label that is unknown, empty, not printable or not free
     │   ├── NotWaitingError   65   a sample id that is not in the queue
-    │   └── AnsweredError     65   a sample of the queue that somebody has answered before
+    │   ├── AnsweredError     65   a sample of the queue that somebody has answered before
+    │   └── RepeatedError     65   a request that was carried out before
     ├── ArtifactError         66   the artifact is missing, changed, foreign or not understood
     ├── RuntimeUnavailable    69   ONNX Runtime, an engine or a provider cannot do what was asked
     └── StateError            73   the state directory cannot be used: foreign, damaged, read-only, full
@@ -62,6 +63,10 @@ class NotWaitingError(InputError):
 
 class AnsweredError(InputError):
     """A sample of the queue that was labelled, skipped or called unsure before; nothing changed."""
+
+
+class RepeatedError(InputError):
+    """A request with the name of one that was carried out before; nothing changed."""
 
 
 class ArtifactError(EdgeAgentError):

@@ -51,6 +51,7 @@ class Journal:
         self._connection: sqlite3.Connection | None = None
         self._writable = False
         self._openings = 0
+        self._request: str | None = None
         self.lock = threading.RLock()  # the keeper takes it too: with one lock there is no wrong order
 
     def close(self) -> None:
@@ -155,12 +156,37 @@ class Journal:
             connection = self._begin()
             try:
                 connection.execute("INSERT OR IGNORE INTO facts VALUES ('artifact', ?)", (self._digest,))
-                yield Writer(connection, self._settings, self._now().isoformat(timespec="milliseconds"))
+                writer = Writer(connection, self._settings, self._now().isoformat(timespec="milliseconds"))
+                yield writer
+                if self._request is not None:
+                    writer.record_request(self._request)
                 connection.execute("COMMIT")
+                self._request = None
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def on_behalf_of(self, request: str) -> Iterator[None]:
+        """What the block does is done for a request, once: its name is in the transaction that the block makes, or in one of its own.
+
+        Args:
+            request: its name; the first transaction in the block carries it.
+
+        Raises:
+            RepeatedError: a request of this name was carried out before; the block's transaction is undone.
+            StateError: the state cannot be written.
+        """
+        with self.lock:
+            self._request = request
+            try:
+                yield
+                if self._request is not None:  # nothing had to be written
+                    with self.writing():
+                        pass
+            finally:
+                self._request = None
 
     def _reading(self) -> sqlite3.Connection | None:
         if self._connection is None:

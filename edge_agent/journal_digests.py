@@ -13,7 +13,10 @@ CORRECTION_COLUMNS = (
 """What the digest of a correction's row covers, and through the last two its blobs."""
 LABEL_COLUMNS = ("place", "name")
 GENERATION_COLUMNS = ("number", "made_at", "cause", "labels", "sha256")
-_KEYS = {"corrections": CORRECTION_COLUMNS, "labels": LABEL_COLUMNS, "generations": GENERATION_COLUMNS}
+REQUEST_COLUMNS = ("place", "name", "made_at", "corrections")
+_KEYS = {
+    "corrections": CORRECTION_COLUMNS, "labels": LABEL_COLUMNS, "generations": GENERATION_COLUMNS, "requests": REQUEST_COLUMNS,
+}  # fmt: skip
 
 
 def of_bytes(blob: bytes) -> str:
@@ -31,7 +34,7 @@ def seal_rows(connection: sqlite3.Connection, table: str, where: str = "1", valu
 
     Args:
         connection: in a transaction.
-        table: "corrections", "labels" or "generations".
+        table: "corrections", "labels", "generations" or "requests".
         where: the condition in SQL.
         values: what its question marks stand for.
     """

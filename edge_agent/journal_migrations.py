@@ -69,4 +69,13 @@ def _3_digests_of_rows(connection: sqlite3.Connection) -> None:
         seal_rows(connection, table)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_1_first_schema, _2_queue, _3_digests_of_rows)
+def _4_requests(connection: sqlite3.Connection) -> None:
+    """Requests that were carried out, by the name that their sender gave them."""
+    connection.execute(
+        """CREATE TABLE requests (
+            place INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, made_at TEXT NOT NULL, corrections TEXT NOT NULL,
+            row_sha256 TEXT NOT NULL DEFAULT '')"""
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_1_first_schema, _2_queue, _3_digests_of_rows, _4_requests)

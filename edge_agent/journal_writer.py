@@ -12,6 +12,7 @@ from edge_agent.head import Head
 from edge_agent.journal_blobs import pack_head, pack_seen
 from edge_agent.journal_digests import of_bytes, seal_rows
 from edge_agent.journal_queue import QueueWriter
+from edge_agent.journal_requests import record_request
 from edge_agent.journal_rows import Entry
 from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
@@ -25,6 +26,7 @@ class Writer:
         """Bind the open transaction, the limits and the time that it records."""
         self._connection, self._settings, self.moment = connection, settings, moment
         self.queue = QueueWriter(connection, moment)
+        self._touched = list[int]()
 
     def next_generation(self) -> int:
         """The number that `add_generation` will give."""
@@ -43,6 +45,7 @@ class Writer:
         columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
         self._connection.execute(f"INSERT INTO corrections ({columns}) VALUES ({places})", values)
         seal_rows(self._connection, "corrections", "id=?", (entry.id,))
+        self._touched.append(entry.id)
         self.queue.remove([entry.sample_id])
         if kept is not None:
             self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?)", (entry.id, kept, values["picture_sha256"]))
@@ -70,6 +73,15 @@ class Writer:
             raise InputError("another process took a correction back at the same moment", "see edge-agent history, and try again")
         for number in numbers:
             seal_rows(self._connection, "corrections", "id=?", (number,))
+        self._touched += numbers
+
+    def record_request(self, name: str) -> None:
+        """Write down that a request was carried out: the corrections that this transaction has made or taken back.
+
+        Raises:
+            RepeatedError: it was carried out before.
+        """
+        record_request(self._connection, name, self.moment, self._touched)
 
     def add_label(self, name: str) -> None:
         """Add a class behind the ones that are there."""

@@ -21,6 +21,7 @@ from edge_agent.errors import StateBusyError, StateError
 from edge_agent.journal_digests import of_bytes
 from edge_agent.journal_file import FILE_NAME, checked, migrate, translated_errors, version_of
 from edge_agent.journal_migrations import MIGRATIONS
+from edge_agent.journal_requests import damaged_requests
 from edge_agent.journal_rows import correction_rows, damaged_generations, read_labels, row_faults
 
 _ATTEMPTS, _PAUSE_S = 20, 0.05  # a moment in which another process opens, closes or checkpoints the journal
@@ -126,6 +127,7 @@ def find_damage(connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"{words} {number}"
     yield from (fault.message for fault in row_faults(connection, correction_rows(connection)))
     yield from (f"head {number}" for number in damaged_generations(connection))
+    yield from (f"the record of the request in place {place}" for place in damaged_requests(connection))
     try:
         read_labels(connection)
     except StateError as fault:

@@ -20,7 +20,7 @@ from edge_agent.journal_digests import CORRECTION_COLUMNS, GENERATION_COLUMNS, L
 from edge_agent.journal_file import APPLICATION_ID, FILE_NAME, open_for_reading, open_for_writing, translated_errors
 from edge_agent.journal_migrations import MIGRATIONS, Migration
 
-TABLES = {"facts", "labels", "corrections", "pictures", "generations", "waiting", "answers"}
+TABLES = {"facts", "labels", "corrections", "pictures", "generations", "waiting", "requests", "answers"}
 OTHER_USER = 65534  # nobody
 
 

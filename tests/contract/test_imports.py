@@ -39,9 +39,11 @@ LAYERS: dict[str, set[str]] = {
     "findings": {"errors", "artifact", "runtime", "head"},
     "journal_blobs": {"errors", "head", "journal_digests", "remembering", "runtime"},
     "journal_queue": {"errors", "journal_blobs", "runtime"},
+    "journal_requests": {"errors", "journal_digests"},
     "journal_rows": {"errors", "guard", "head", "journal_blobs", "journal_digests", "journal_file", "runtime"},
     "journal_writer": {
-        "errors", "head", "journal_blobs", "journal_digests", "journal_queue", "journal_rows", "remembering", "runtime", "settings",
+        "errors", "head", "journal_blobs", "journal_digests", "journal_queue", "journal_requests", "journal_rows", "remembering", "runtime",
+        "settings",
     },
     "journal": {"errors", "journal_digests", "journal_file", "journal_rows", "journal_writer", "settings"},
     "results": {"errors", "runtime", "head", "guard", "findings"},
@@ -62,7 +64,7 @@ LAYERS |= {
     "supervised": {"errors"},
     "nagios": {"errors"},
     "health_settings": {"errors", "nagios", "settings_file"},
-    "state_reader": {"errors", "journal_digests", "journal_file", "journal_migrations", "journal_rows"},
+    "state_reader": {"errors", "journal_digests", "journal_file", "journal_migrations", "journal_requests", "journal_rows"},
     "check": {"nagios"},
 }
 LAYERS["subject"] = set(LAYERS)
