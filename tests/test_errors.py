@@ -42,6 +42,7 @@ def test_families_keep_their_exit_code() -> None:
         "LabelError": 65,
         "NotWaitingError": 65,
         "AnsweredError": 65,
+        "RepeatedError": 65,
         "ArtifactError": 66,
         "RuntimeUnavailable": 69,
         "StateError": 73,
