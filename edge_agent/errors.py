@@ -12,7 +12,8 @@
     └── StateError            73   the state directory cannot be used: foreign, damaged, read-only, full
         └── StateBusyError    73   another process holds the state for longer than the wait allows
 
-Each carries `exit_code` (see sysexits.h; `health` alone uses 0–3) and a `hint`: what the user can do about it.
+Each carries `exit_code` (see sysexits.h; `health` alone uses 0–3), `code`, the word that programs decide by, and a `hint`: what the user
+can do about it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class EdgeAgentError(Exception):
     """
 
     exit_code: ClassVar[int] = 70
+    code: ClassVar[str] = "unexpected"
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -40,52 +42,71 @@ class EdgeAgentError(Exception):
         line = f"{self.message}; hint: {self.hint}" if self.hint else self.message
         return " ".join(line.split())
 
+    def as_json(self) -> dict[str, object]:
+        """The error as programs get it: `{"error": {"code", "message", "hint"}}`."""
+        return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
+
 
 class UsageError(EdgeAgentError):
     """The call itself is wrong: an unknown option or name, a value out of its range."""
 
     exit_code = 64
+    code = "usage"
 
 
 class InputError(EdgeAgentError):
     """A picture, an array, a folder or a weights file that cannot be used."""
 
     exit_code = 65
+    code = "input"
 
 
 class LabelError(InputError):
     """A label that is unknown, empty, not printable or not free."""
 
+    code = "label"
+
 
 class NotWaitingError(InputError):
     """A sample id that is not in the queue: never offered, or it has left for ones worth more."""
+
+    code = "not_found"
 
 
 class AnsweredError(InputError):
     """A sample of the queue that was labelled, skipped or called unsure before; nothing changed."""
 
+    code = "answered"
+
 
 class RepeatedError(InputError):
     """A request with the name of one that was carried out before; nothing changed."""
+
+    code = "repeated"
 
 
 class ArtifactError(EdgeAgentError):
     """The artifact is missing, changed, foreign or not understood."""
 
     exit_code = 66
+    code = "artifact"
 
 
 class RuntimeUnavailable(EdgeAgentError):
     """ONNX Runtime, an engine or a provider cannot do what was asked of it."""
 
     exit_code = 69
+    code = "runtime"
 
 
 class StateError(EdgeAgentError):
     """The state directory cannot be used: foreign, damaged, read-only or full."""
 
     exit_code = 73
+    code = "state"
 
 
 class StateBusyError(StateError):
     """Another process holds the state for longer than the wait allows."""
+
+    code = "busy"

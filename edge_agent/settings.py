@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_agent.errors import UsageError
-from edge_agent.settings_file import read_settings_file
+from edge_agent.settings_file import TABLES, as_type_of, read_settings_file
 
 if TYPE_CHECKING:
     from edge_agent.image import ImageLimits
@@ -118,7 +118,8 @@ class Settings:
         """
         file = file or environment.get(ENVIRONMENT_PREFIX + "SETTINGS")
         values: dict[str, object] = dict(read_settings_file(file)) if file else {}
-        values.pop("health", None)  # a table of its own: see health_settings.py
+        for table in TABLES:  # for others: see health_settings.py, mqtt/settings.py
+            values.pop(table, None)
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name in fields:
             text = environment.get(ENVIRONMENT_PREFIX + name.upper())
@@ -128,7 +129,7 @@ class Settings:
         unknown = sorted(set(values) - set(fields))
         if unknown:
             raise UsageError(f"unknown setting {unknown[0]!r}", f"the settings are {', '.join(fields)}")
-        return cls(**{name: _converted(name, fields[name].default, value) for name, value in values.items()})
+        return cls(**{name: as_type_of(fields[name].default, f"setting {name}", value) for name, value in values.items()})
 
 
 def default_state(environment: Mapping[str, str], artifact_digest: str) -> Path:
@@ -145,20 +146,3 @@ def default_state(environment: Mapping[str, str], artifact_digest: str) -> Path:
     except RuntimeError:  # as for a service's user
         raise UsageError("no state directory was named, and there is no home directory", "give --state a directory") from None
     return base / "edge-agent" / artifact_digest[:12]
-
-
-def _converted(name: str, default: object, value: object) -> Any:
-    """The value as the type of the default; text comes from the environment."""
-    kind = type(default)
-    if kind is bool and isinstance(value, str) and value.lower() in ("0", "1", "true", "false", "yes", "no"):
-        return value.lower() in ("1", "true", "yes")
-    if kind in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        try:
-            number = kind(value)
-        except (ValueError, OverflowError):
-            number = None
-        if number is not None and (isinstance(value, str) or number == value):
-            return number
-    elif kind in (str, bool) and isinstance(value, kind):
-        return value
-    raise UsageError(f"setting {name} is {value!r}, expected a {kind.__name__} such as {default!r}", "see edge-agent --help")
