@@ -1,11 +1,9 @@
-// How right the model is, over its corrections: on the reference pictures, and on the pictures from here.
+// How right the model is, answer by answer: on the reference pictures, and on the pictures from here that people answered.
 
 import { Chart } from "./chart.js";
 import { element, find } from "./dom.js";
 import { get } from "./service.js";
 import { percent, text } from "./texts.js";
-
-const KINDS = ["sentinel", "field"];
 
 export class Accuracy {
   constructor() {
@@ -21,29 +19,47 @@ export class Accuracy {
 
   fill() {
     if (!this.facts) return;
-    const series = KINDS.map((kind) => ({ kind, name: text(`accuracy.${kind}`), points: this.facts[kind].map(({ correction, accuracy }) => [correction, accuracy]) }));
-    const told = series.filter(({ points }) => points.length);
-    this.root.replaceChildren(element("div", { class: "figures" }, ...series.map(figure)));
-    if (!told.some(({ points }) => points.at(-1)[0] > 0)) {
+    const { sentinel, field } = this.facts;
+    const series = asSeries(this.facts);
+    this.root.replaceChildren(
+      element("div", { class: "figures" },
+        figure("sentinel", percent(sentinel.now, 1), text("accuracy.sentinel.why", { n: sentinel.size })),
+        field.now.answers
+          ? figure("field", percent(field.now.share), text("accuracy.field.why", { n: field.now.answers, right: field.now.right, low: percent(field.now.low), high: percent(field.now.high) }))
+          : figure("field", "–", text("accuracy.field.none")),
+      ),
+    );
+    if (series.every(({ points }) => points.length < 2)) {
       this.root.append(element("p", { class: "none", text: text("accuracy.empty") }));
       return;
     }
-    const chart = new Chart(told, { across: text("accuracy.x"), summary: summary(told), level: level(this.facts) });
-    this.root.append(element("figure", { class: "plot" }, chart.svg), table(series));
+    const told = series.filter(({ points }) => points.length);
+    const level = { share: sentinel.factory, name: text("accuracy.factory") };
+    const chart = new Chart(told, { across: text("accuracy.x"), summary: summary(told), level });
+    this.root.append(element("figure", { class: "plot" }, chart.svg), element("p", { class: "line basis", text: text("accuracy.basis") }), table(series));
   }
 }
 
-function figure({ kind, name, points }) {
-  const last = points.at(-1)?.[1];
-  return element("div", { class: `figure ${kind}` },
-    element("p", { class: "name" }, element("span", { class: "key", "aria-hidden": "true" }), name),
-    element("p", { class: "number", text: last === undefined ? "–" : percent(last, 1) }),
-    element("p", { class: "line", text: last === undefined ? text("accuracy.few") : text(`accuracy.${kind}.why`) }),
-  );
+// Both series over the answers, which are counted by their times: an answer that was right already changed nothing of the first.
+export function asSeries({ sentinel, field }) {
+  const times = [...new Set([...sentinel.series, ...field.series].map(({ at }) => at))].sort();
+  const place = new Map(times.map((at, index) => [at, index + 1]));
+  const first = sentinel.series.length < 1000 ? [[0, sentinel.factory]] : []; // of a long history the beginning is left out
+  return [
+    { kind: "sentinel", name: text("accuracy.sentinel"), points: [...first, ...sentinel.series.map(({ at, accuracy }) => [place.get(at), accuracy])] },
+    {
+      kind: "field", name: text("accuracy.field"), points: field.series.map(({ at, share }) => [place.get(at), share]),
+      band: field.series.map(({ at, low, high }) => [place.get(at), low, high]),
+    },
+  ];
 }
 
-function level({ factory }) {
-  return typeof factory === "number" ? { share: factory, name: text("accuracy.factory") } : null;
+function figure(kind, number, why) {
+  return element("div", { class: `figure ${kind}` },
+    element("p", { class: "name" }, element("span", { class: "key", "aria-hidden": "true" }), text(`accuracy.${kind}`)),
+    element("p", { class: "number", text: number }),
+    element("p", { class: "line", text: why }),
+  );
 }
 
 function summary(series) {
@@ -59,8 +75,9 @@ function table(series) {
     element("th", { scope: "row", text: count }),
     ...values.map((known) => element("td", { text: known.has(count) ? percent(known.get(count), 1) : "" })),
   ));
+  const whole = element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
   return element("details", { class: "numbers" },
     element("summary", { text: text("accuracy.table") }),
-    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": text("accuracy.table") }, element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows))),
+    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": text("accuracy.table") }, whole),
   );
 }

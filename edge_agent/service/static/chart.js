@@ -4,9 +4,9 @@ import { drawn } from "./dom.js";
 import { percent } from "./texts.js";
 
 const HEIGHT = 280;
-const MARGIN = { top: 18, right: 20, bottom: 34, left: 46 };
+const MARGIN = { top: 18, right: 20, bottom: 50, left: 46 };
 
-// series: [{kind, name, points: [[x, share], …]}]; level: {share, name} drawn as a dotted line, or null
+// series: [{kind, name, points: [[x, share], …], band: [[x, low, high], …] or none}]; level: {share, name} drawn as a dotted line, or null
 export class Chart {
   constructor(series, { level = null, across, summary }) {
     Object.assign(this, { series, level, across });
@@ -22,7 +22,7 @@ export class Chart {
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${HEIGHT}`);
     this.scale();
     this.marks = drawn("g", { class: "marks" });
-    this.svg.replaceChildren(...this.grid(), ...this.levels(), ...this.series.flatMap((one) => this.line(one)), this.marks);
+    this.svg.replaceChildren(...this.grid(), ...this.levels(), ...this.series.flatMap((one) => this.shade(one)), ...this.series.flatMap((one) => this.line(one)), this.marks);
   }
 
   scale() {
@@ -48,9 +48,9 @@ export class Chart {
       parts.push(drawn("text", { class: "axis", x: MARGIN.left - 8, y: y + 4, "text-anchor": "end", text: percent(share) }));
     }
     for (const count of ticks(this.last)) {
-      parts.push(drawn("text", { class: "axis", x: this.x(count), y: HEIGHT - 12, "text-anchor": "middle", text: count }));
+      parts.push(drawn("text", { class: "axis", x: this.x(count), y: HEIGHT - MARGIN.bottom + 20, "text-anchor": "middle", text: count }));
     }
-    parts.push(drawn("text", { class: "axis", x: this.width - MARGIN.right, y: HEIGHT - 12 - 14, "text-anchor": "end", text: this.across }));
+    parts.push(drawn("text", { class: "axis", x: this.width - MARGIN.right, y: HEIGHT - 10, "text-anchor": "end", text: this.across }));
     return parts;
   }
 
@@ -63,13 +63,22 @@ export class Chart {
     ];
   }
 
+  shade({ kind, band }) {
+    if (!band?.length) return [];
+    const edge = [...band.map(([count, low]) => [count, low]), ...[...band].reverse().map(([count, , high]) => [count, high])];
+    return [drawn("polygon", { class: `band ${kind}`, points: this.places(edge) })];
+  }
+
+  places(points) {
+    return points.map(([count, share]) => `${this.x(count).toFixed(1)},${this.y(Math.min(this.high, Math.max(this.low, share))).toFixed(1)}`).join(" ");
+  }
+
   line({ kind, points }) {
     if (!points.length) return [];
-    const places = points.map(([count, share]) => [this.x(count), this.y(share)]);
-    const [x, y] = places.at(-1);
+    const [count, share] = points.at(-1);
     return [
-      drawn("polyline", { class: `series ${kind}`, points: places.map((place) => place.map((value) => value.toFixed(1)).join(",")).join(" ") }),
-      drawn("circle", { class: `end ${kind}`, cx: x, cy: y, r: 4.5 }),
+      drawn("polyline", { class: `series ${kind}`, points: this.places(points) }),
+      drawn("circle", { class: `end ${kind}`, cx: this.x(count), cy: this.y(share), r: 4.5 }),
     ];
   }
 

@@ -15,9 +15,9 @@ export class Finder {
     this.list = element("ul", { class: "found", id: `${id}-list`, role: "listbox", "aria-label": text("answer.labels"), hidden: true });
     this.rest = element("p", { class: "rest", role: "status" });
     this.field = element("input", {
-      id, type: "text", class: "field", role: "combobox", autocomplete: "off", autocapitalize: "off", spellcheck: "false", maxlength: 200,
+      id, type: "text", class: "typed", role: "combobox", autocomplete: "off", autocapitalize: "off", spellcheck: "false", maxlength: 200,
       enterkeyhint: "done", "aria-expanded": "false", "aria-autocomplete": "list", "aria-controls": this.list.id,
-      on: { input: () => this.update(), keydown: (event) => this.pressed(event), focus: () => this.update() },
+      on: { input: () => this.update(), keydown: (event) => this.pressed(event), focus: () => this.focused() },
     });
     this.name = element("label", { for: id, class: "unseen" });
     this.root = element("div", { class: "finder" }, this.name, icon("search"), this.field, this.list, this.rest);
@@ -30,6 +30,12 @@ export class Finder {
     this.name.textContent = text("answer.type");
     this.root.hidden = allShown && this.labels.spare === 0;
     this.close();
+  }
+
+  // On a phone the keyboard takes half of the screen: the field goes to the top, so that the list below it is seen.
+  focused() {
+    this.update();
+    if (window.matchMedia("(pointer: coarse)").matches) this.root.scrollIntoView({ block: "start" });
   }
 
   update() {

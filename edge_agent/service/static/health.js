@@ -51,7 +51,7 @@ function row(check) {
   return element("li", { "data-status": check.status },
     element("span", { class: "dot", "aria-hidden": "true" }),
     element("div", {},
-      element("p", { class: "headline" }, element("span", { text: name }), element("span", { class: "state", text: text(`health.${check.status}`) })),
+      element("p", { class: "headline" }, element("span", { text: name }), element("span", { class: "state", text: text(`check.${check.status}`) })),
       element("p", { class: "line", lang: "en", text: [check.detail, check.status !== "OK" && check.hint].filter(Boolean).join(" ") }),
     ),
   );

@@ -65,7 +65,9 @@ function speak() {
 
 function route() {
   const wanted = location.hash.slice(1);
-  view = VIEWS.includes(wanted) ? wanted : "review";
+  const next = VIEWS.includes(wanted) ? wanted : "review";
+  const changed = next !== view;
+  view = next;
   for (const name of VIEWS) {
     find(`view-${name}`).hidden = name !== view;
     const link = document.querySelector(`.tabs a[href="#${name}"]`);
@@ -74,7 +76,7 @@ function route() {
   }
   document.title = view === "review" ? "edge-agent" : `${text(`tab.${view}`)} · edge-agent`;
   window.scrollTo(0, 0);
-  find("verdict").hidden = view === "accuracy" || view === "history";
+  if (changed) verdict.clear();
   if (view === "history") history.refresh();
   if (view === "accuracy") accuracy.refresh().catch((error) => tell(error, route));
 }

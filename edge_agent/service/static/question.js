@@ -40,7 +40,10 @@ export class Question {
     this.lost.hidden = true;
     try {
       await load(this.image);
-      this.size.textContent = text("guess.size", { width: this.image.naturalWidth, height: this.image.naturalHeight });
+      const { naturalWidth: width, naturalHeight: height } = this.image;
+      this.size.textContent = text("guess.size", { width, height });
+      this.image.style.setProperty("--width", width); // a small picture is enlarged, but not until it is a blur: page.css
+      this.image.style.setProperty("--height", height);
     } catch {
       this.image.hidden = true;
       this.lost.hidden = false;

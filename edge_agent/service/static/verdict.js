@@ -42,13 +42,12 @@ export class Verdict {
     this.root.replaceChildren(
       element("div", { class: `card ${tone}` },
         done.picture ? element("img", { class: "thumb", src: done.picture, alt: "" }) : element("span", { class: "thumb none" }),
-        element("div", { class: "told" },
-          element("p", { class: "headline" }, icon(sign), title),
-          done.was && done.verdict !== "undone" && change(done),
+        element("div", { class: "told" }, element("p", { class: "headline" }, icon(sign), title), done.was && done.verdict !== "undone" && change(done)),
+        element("div", { class: "ways" }, ...this.ways(done)),
+        element("div", { class: "more" },
           ...lines.map((line) => element("p", { class: "line", text: line })),
           ...warnings.map((line) => element("p", { class: "line warning" }, icon("warn"), line)),
         ),
-        element("div", { class: "ways" }, ...this.ways(done)),
       ),
     );
   }
