@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from edge_agent.findings import UNUSUAL
 from edge_agent.head import Head, softmax
+from edge_agent.results import Ranked
 from edge_agent.runtime import Seen
 
 DOUBT = 0.15  # of the probability of a picture that is unlike all of the training data
 _SIDE_BY_SIDE = 0.5  # a runner-up with at least this share of the first one's probability is named beside it
 _SURE = 0.8
+_TOP = 5
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Question:
     Attributes:
         label, probability: the guess, calibrated (0…1).
         runner_up, runner_up_probability: the second guess; where there is one label alone, "" and 0.
+        top: the most probable labels, five where there are as many, the first one first.
         score: what asking is worth (0…1).
         reason: why, in words.
     """
@@ -37,6 +40,7 @@ class Question:
     probability: float
     runner_up: str
     runner_up_probability: float
+    top: tuple[Ranked, ...]
     score: float
     reason: str
 
@@ -77,7 +81,8 @@ def questions(head: Head, labels: Sequence[str], seen: Seen, unusual: NDArray[np
         was = labels[before] if first != before else ""
         reason = _reason([(labels[i], float(row[i])) for i in order[:3]], float(odd), was)
         runner_up = (labels[second], float(row[second])) if second >= 0 else ("", 0.0)
-        found.append(Question(labels[first], float(row[first]), *runner_up, float(worth), reason))
+        top = tuple(Ranked(labels[i], float(row[i])) for i in order[:_TOP])
+        found.append(Question(labels[first], float(row[first]), *runner_up, top, float(worth), reason))
     return found
 
 

@@ -15,7 +15,7 @@ from edge_agent.errors import InputError, UsageError
 from edge_agent.journal import Journal
 from edge_agent.journal_queue import WaitingRow, is_known, not_waiting, waiting_picture, waiting_places
 from edge_agent.keeper import HeadKeeper, Serving
-from edge_agent.results import Correction, Prediction
+from edge_agent.results import Correction, Prediction, Ranked
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 from edge_agent.waiting_pool import WaitingPool
@@ -52,6 +52,7 @@ class Waiting:
         at: when it was offered, ISO 8601 in UTC.
         label, probability: the guess, calibrated (0…1).
         runner_up, runner_up_probability: the second guess.
+        top: the most probable labels, five where there are as many, the first one first.
         reason: why it is asked, in words.
         score: what asking is worth (0…1); the list begins with the greatest.
         picture_bytes: size of its file.
@@ -64,6 +65,7 @@ class Waiting:
     probability: float
     runner_up: str
     runner_up_probability: float
+    top: tuple[Ranked, ...]
     reason: str
     score: float
     picture_bytes: int

@@ -62,6 +62,8 @@ class TestOffer:
             assert (one.label, one.runner_up) == (said.top[0].label, said.top[1].label)
             assert one.probability == pytest.approx(said.top[0].probability, abs=1e-6)
             assert one.runner_up_probability == pytest.approx(said.top[1].probability, abs=1e-6)
+            assert [ranked.label for ranked in one.top] == [ranked.label for ranked in said.top[:5]]
+            assert one.top[0].probability == one.probability
             assert one.reason
             assert one.image == said.image
             assert waiting.queue.picture(one.sample_id) == Path(str(said.image)).read_bytes()

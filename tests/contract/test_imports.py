@@ -75,7 +75,7 @@ LAYERS["metrics"] = {"atomic_file", "errors", "health", "health_settings", "nagi
 LAYERS["taking_back"] = {"errors", "journal", "keeper", "results"}
 LAYERS["recorded"] = {"errors", "head", "journal", "keeper", "remembering", "settings"}
 LAYERS["observer"] = {"errors", "manifest", "image", "runtime", "views"}
-LAYERS["asking"] = {"findings", "head", "runtime"}
+LAYERS["asking"] = {"findings", "head", "results", "runtime"}
 LAYERS["waiting_pool"] = {"journal", "journal_queue", "runtime"}
 LAYERS["queue"] = {
     "artifact", "asking", "correcting", "errors", "journal", "journal_queue", "keeper", "results", "runtime", "settings", "waiting_pool",
