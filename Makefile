@@ -62,14 +62,17 @@ device-size: $(DEVICE)/ready  ## what each extra really installs, and that the m
 clean:  ## remove both environments and what the tools left
 	rm -rf $(DEVICE) $(WORKSTATION) build out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# pip compiles what it copies, not what it links, and without that every start takes 0.2 s longer: hence compileall.
 $(DEVICE)/ready: pyproject.toml
 	@echo "setting up the device environment in $(DEVICE) with $(PYTHON)" >&2
 	@$(PYTHON) -m venv $(DEVICE)
 	@$(DEVICE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu]'
+	@$(DEVICE)/bin/python -m compileall -q edge_agent
 	@touch $@
 
 $(WORKSTATION)/ready: pyproject.toml
 	@echo "setting up the workstation environment in $(WORKSTATION) with $(PYTHON): torch alone is several GB" >&2
 	@$(PYTHON) -m venv $(WORKSTATION)
 	@$(WORKSTATION)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[export,dev]'
+	@$(WORKSTATION)/bin/python -m compileall -q edge_agent
 	@touch $@

@@ -226,6 +226,7 @@ def prediction_json(seen: Any) -> dict[str, object]:
 
 def main() -> None:
     """The entry point of the command `edge-agent`."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's products are small here, and starting its threads takes 20 ms
     sys.exit(run(sys.argv[1:]))
 
 

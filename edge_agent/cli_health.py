@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -178,6 +177,8 @@ def run_health(group: click.Group, arguments: Sequence[str]) -> int:
         return int(status) if isinstance(status, Status) else int(Status.UNKNOWN)
     except BaseException as error:  # also Ctrl-C, and what a library may do to end the process
         if "--debug" in arguments:
+            import traceback
+
             traceback.print_exc()
         _say_unknown(error, "--json" in arguments)
         return int(Status.UNKNOWN)
