@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from edge_agent.check import Check, Fault, conclude, readable
 from edge_agent.journal_file import FILE_NAME
 from edge_agent.nagios import Measure, Range, Status
 from edge_agent.runtime import Seen
-from edge_agent.state_reader import VERDICTS, StateFacts, find_damage, read_facts
+from edge_agent.state_reader import VERDICTS, StateFacts, find_damage, read_facts, read_waiting
 from edge_agent.subject import PartFailed, Subject
 
 RECENT = 20
@@ -104,6 +105,22 @@ def check_corrections(subject: Subject) -> Check:
     detail = f"{count} corrections, {facts.active} in force; {recent}{newest}" if count else "no corrections yet"
     hint = "see edge-agent history: the labels contradict each other, or the pictures are of another kind"
     return conclude("corrections", detail, measures, hint)
+
+
+def check_queue(subject: Subject) -> Check:
+    """What waits for a person, and since when: a queue that nobody answers teaches nothing."""
+    waiting, health, settings = subject.reading(read_waiting), subject.health, subject.settings
+    waited_s = 0.0
+    if waiting.oldest_at is not None:
+        waited_s = max(0.0, (subject.now() - datetime.fromisoformat(waiting.oldest_at)).total_seconds())
+    measures = [
+        health.measure("queue_waiting", waiting.count),
+        health.measure("queue_size", waiting.size_bytes),
+        health.measure("queue_oldest", waited_s),
+    ]
+    since = f"{waiting.count} of at most {settings.queue_pictures} pictures wait, the oldest since {waiting.oldest_at}"
+    hint = "answer them with edge-agent queue list and queue label, or edge-agent queue clear"
+    return conclude("queue", since if waiting.count else "nothing waits", measures, hint)
 
 
 def _sentinel(artifact: Artifact) -> Seen:

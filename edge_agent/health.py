@@ -12,7 +12,7 @@ from edge_agent import __version__
 from edge_agent.check import Check
 from edge_agent.checks_machine import check_clock, check_disk, check_memory
 from edge_agent.checks_model import check_artifact, check_golden, check_latency, check_runtime
-from edge_agent.checks_state import check_corrections, check_head, check_sentinel, check_state
+from edge_agent.checks_state import check_corrections, check_head, check_queue, check_sentinel, check_state
 from edge_agent.errors import EdgeAgentError, StateBusyError
 from edge_agent.health_settings import HealthSettings
 from edge_agent.nagios import SEVERITY, Measure, Range, Status, status_line, worst
@@ -23,7 +23,7 @@ __all__ = ["Check", "HealthReport", "Running", "examine"]
 
 _CHECKS: dict[str, Callable[[Subject], Check]] = {
     "artifact": check_artifact, "runtime": check_runtime, "state": check_state, "head": check_head, "sentinel": check_sentinel,
-    "golden": check_golden, "latency": check_latency, "corrections": check_corrections, "disk": check_disk, "memory": check_memory,
+    "golden": check_golden, "latency": check_latency, "corrections": check_corrections, "queue": check_queue, "disk": check_disk, "memory": check_memory,
     "clock": check_clock,
 }  # fmt: skip
 

@@ -109,6 +109,30 @@ def read_facts(connection: sqlite3.Connection | None, recent: int) -> StateFacts
     )
 
 
+@dataclass(frozen=True)
+class WaitingFacts:
+    """What waits for a person: how many pictures, their bytes, and since when the oldest does, or None."""
+
+    count: int
+    size_bytes: int
+    oldest_at: str | None
+
+
+def read_waiting(connection: sqlite3.Connection | None) -> WaitingFacts:
+    """Count what waits in the queue.
+
+    Args:
+        connection: of `open_snapshot`; None is an empty journal.
+
+    Returns:
+        The counts.
+    """
+    if connection is None:
+        return WaitingFacts(0, 0, None)
+    query = "SELECT count(*), coalesce(sum(length(picture)), 0), min(made_at) FROM waiting"
+    return WaitingFacts(*connection.execute(query).fetchone())
+
+
 def find_damage(connection: sqlite3.Connection) -> Iterator[str]:
     """Read every page and every blob of the journal.
 

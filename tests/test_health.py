@@ -180,6 +180,17 @@ def refuse_corrections(ground: Ground) -> None:
     journal.close()
 
 
+def let_a_picture_wait(ground: Ground, since: datetime) -> None:
+    agent = EdgeAgent.open(ARTIFACT, ground.state, settings=replace(ground.settings, queue_worth=0))
+    agent._journal._now = lambda: since
+    assert agent.queue.offer(agent.predict(PHOTOS[5])).kept
+    agent.close()
+
+
+def leave_a_question_unanswered(ground: Ground) -> None:
+    let_a_picture_wait(ground, datetime.now(timezone.utc) - timedelta(days=8))
+
+
 def fill_the_disk(ground: Ground) -> None:
     usage = types.SimpleNamespace(total=10**9, used=10**9, free=4096)
     ground.patch.setattr(checks_machine, "shutil", types.SimpleNamespace(disk_usage=lambda place: usage))
@@ -206,6 +217,7 @@ FAULTS: dict[str, tuple[Callable[[Ground], None], str, str, set[str]]] = {
     "golden": (expect_other_golden_logits, "CRITICAL", "logits differ by at most 0.1", set()),
     "latency": (make_it_slow, "CRITICAL", "latency_p95 is 200.0 ms, good is ~:0.1", set()),
     "corrections": (refuse_corrections, "CRITICAL", "recent_refused is 17, good is 16", set()),
+    "queue": (leave_a_question_unanswered, "WARNING", "queue_oldest is 691", set()),
     "disk": (fill_the_disk, "CRITICAL", "disk_free is 4.1 kB", set()),
     "memory": (fill_the_memory, "CRITICAL", "memory_available is 9.2 MB", set()),
     "clock": (set_the_clock_to_1970, "WARNING", "the clock says 1970-01-01", set()),
@@ -368,6 +380,20 @@ class TestState:
         report = ground.report()
         assert states(report)["state"] == "UNKNOWN"
         assert not red(report)
+
+
+class TestQueue:
+    def test_what_waits_is_counted(self, ground: Ground) -> None:
+        let_a_picture_wait(ground, datetime.now(timezone.utc) - timedelta(hours=1))
+        (check,) = (check for check in ground.report().checks if check.name == "queue")
+        measured = {measure.name: measure.value for measure in check.measures}
+        assert (check.status, measured["queue_waiting"], measured["queue_size"]) == (Status.OK, 1, PHOTOS[5].stat().st_size)
+        assert 3600 <= measured["queue_oldest"] < 3700
+        assert check.detail.startswith("1 of at most 200 pictures wait, the oldest since 20")
+
+    def test_a_clock_that_went_back_is_no_wait(self, ground: Ground) -> None:
+        let_a_picture_wait(ground, datetime.now(timezone.utc) + timedelta(days=1))
+        assert ("queue", "OK") in states(ground.report()).items()
 
 
 class TestMachine:
