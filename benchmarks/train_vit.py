@@ -1,6 +1,7 @@
 """Train a small vision transformer on a folder of photos, for the learning benchmark: as far as a few minutes of two cores go.
 
-torchvision's own `VisionTransformer`, 32×32 px in patches of 8 (patches of 4 take four times as long), flips and shifts, AdamW, one cosine cycle. Build the artifact with
+torchvision's own `VisionTransformer`, 32×32 px in patches of 8 (patches of 4 take four times as long), flips and shifts, AdamW, one
+cosine cycle. Build the artifact with
 `PYTHONPATH=benchmarks edge-export build --model train_vit:small_vit --weights out/vit.pth --input-size 32 --data … --output out/vit`.
 """
 

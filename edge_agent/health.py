@@ -23,8 +23,8 @@ __all__ = ["Check", "HealthReport", "Running", "examine"]
 
 _CHECKS: dict[str, Callable[[Subject], Check]] = {
     "artifact": check_artifact, "runtime": check_runtime, "state": check_state, "head": check_head, "sentinel": check_sentinel,
-    "golden": check_golden, "latency": check_latency, "corrections": check_corrections, "queue": check_queue, "disk": check_disk, "memory": check_memory,
-    "clock": check_clock,
+    "golden": check_golden, "latency": check_latency, "corrections": check_corrections, "queue": check_queue, "disk": check_disk,
+    "memory": check_memory, "clock": check_clock,
 }  # fmt: skip
 
 
