@@ -247,6 +247,14 @@ class EdgeAgent:
         with self._blas.limit(limits=1, user_api="blas"):
             return recorded(self._keeper, self._journal, self.settings)
 
+    def picture(self, number: int) -> bytes | None:
+        """The picture's file that was kept with a correction; None where none was, or it is damaged.
+
+        Raises:
+            StateError: the state cannot be read.
+        """
+        return self._journal.picture(number)
+
     def export_corrections(self, directory: str | os.PathLike[str], device: str | None = None) -> Exported:
         """Write every correction with its picture and its verdict into a new directory, for the next artifact.
 

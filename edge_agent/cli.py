@@ -124,7 +124,7 @@ def predict(call: Call, images: tuple[str, ...], top: int, collect: bool | None,
         except InputError as error:  # the others are still worth an answer
             status = status or report(error)
             continue
-        facts, offer = prediction_json(seen), None
+        facts, offer = seen.as_json(), None
         try:
             offer = agent.queue.offer(seen) if collect else None
         except StateError as error:  # what cannot be kept is still predicted
@@ -216,12 +216,6 @@ cli.add_command(bench)
 cli.add_command(check_engine)
 cli.add_command(health)
 cli.add_command(metrics)
-
-
-def prediction_json(seen: Any) -> dict[str, object]:
-    """The keys of `predict --json`."""
-    facts = {name: getattr(seen, name) for name in ("image", "label", "probability", "sample_id", "generation", "elapsed_ms")}
-    return {**facts, "top": [dataclasses.asdict(ranked) for ranked in seen.top]}
 
 
 def main() -> None:

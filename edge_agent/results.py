@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from edge_agent.findings import Findings
 from edge_agent.guard import SentinelReport
@@ -44,6 +44,11 @@ class Prediction:
     artifact: str = field(repr=False, compare=False)
     seen: Seen = field(repr=False, compare=False)
     picture: bytes | None = field(repr=False, compare=False)
+
+    def as_json(self) -> dict[str, object]:
+        """The keys of `predict --json`."""
+        facts = {name: getattr(self, name) for name in ("image", "label", "probability", "sample_id", "generation", "elapsed_ms")}
+        return {**facts, "top": [asdict(ranked) for ranked in self.top]}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,50 @@
+"""`edge-agent serve`: one agent over HTTP, on a Unix socket or this machine's own address."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent.errors import RuntimeUnavailable, UsageError
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
+
+
+@click.command()
+@click.option("--uds", type=click.Path(path_type=Path), metavar="PATH", help="Listen on a Unix socket that this user alone may use.")
+@click.option("--host", metavar="ADDR", help=f"Listen on a numeric address; default: {DEFAULT_HOST}.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help=f"Its port, 0 for any; default: {DEFAULT_PORT}.")
+@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Holds the token, 16 to 512 characters; else EDGE_AGENT_TOKEN.")
+@click.option("--allow-remote", is_flag=True, help="Let other machines ask: needed for any other address than loopback.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME[:PORT]", help="A further name that the Host header may have; repeatable.")
+@click.pass_obj
+def serve(
+    call: Any, uds: Path | None, host: str | None, port: int | None, token_file: Path | None, allow_remote: bool, hosts: tuple[str, ...]
+) -> None:
+    """Predict, correct, undo, label and monitor over HTTP; the review page is at /. See docs/service.md.
+
+    Every request needs `Authorization: Bearer TOKEN`. SIGTERM finishes what is under way, then stops. Limits are in the table [service] of
+    the settings file, and in EDGE_AGENT_SERVICE_<NAME>.
+    """
+    if uds is not None and (host is not None or port is not None or allow_remote):
+        raise UsageError("--uds stands beside --host, --port or --allow-remote", "give one way to listen")
+    try:
+        from edge_agent.service.address import Address
+        from edge_agent.service.limits import ServiceLimits
+        from edge_agent.service.server import serve as run
+        from edge_agent.service.token import VARIABLE, load_token
+    except ImportError as error:
+        raise RuntimeUnavailable(f"the service cannot be imported: {error}", "pip install 'onnx-edge-agent[service]'") from None
+    address = Address(uds, host or DEFAULT_HOST, DEFAULT_PORT if port is None else port, tuple(hosts), allow_remote)
+    limits = ServiceLimits.load(call.settings_file, os.environ)
+    token = load_token(token_file, os.environ)
+    os.environ.pop(VARIABLE, None)  # what is started from here need not know it
+    agent = call.agent()
+    try:
+        run(agent, limits, address, token, lambda text: print(text, file=sys.stderr, flush=True))
+    finally:
+        agent.close()
