@@ -20,6 +20,7 @@ from edge_agent.cli_engine import check_engine
 from edge_agent.cli_health import health, is_health, metrics, run_health
 from edge_agent.cli_labels import labels
 from edge_agent.cli_queue import queue
+from edge_agent.cli_serve import serve
 from edge_agent.command_line import report, run_command
 from edge_agent.errors import InputError, StateError, UsageError
 
@@ -216,6 +217,7 @@ cli.add_command(bench)
 cli.add_command(check_engine)
 cli.add_command(health)
 cli.add_command(metrics)
+cli.add_command(serve)
 
 
 def main() -> None:

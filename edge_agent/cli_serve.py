@@ -18,9 +18,9 @@ DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 @click.option("--uds", type=click.Path(path_type=Path), metavar="PATH", help="Listen on a Unix socket that this user alone may use.")
 @click.option("--host", metavar="ADDR", help=f"Listen on a numeric address; default: {DEFAULT_HOST}.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help=f"Its port, 0 for any; default: {DEFAULT_PORT}.")
-@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Holds the token, 16 to 512 characters; else EDGE_AGENT_TOKEN.")
+@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Holds the token; else EDGE_AGENT_TOKEN does.")
 @click.option("--allow-remote", is_flag=True, help="Let other machines ask: needed for any other address than loopback.")
-@click.option("--allow-host", "hosts", multiple=True, metavar="NAME[:PORT]", help="A further name that the Host header may have; repeatable.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME[:PORT]", help="A further name to be asked by; repeatable.")
 @click.pass_obj
 def serve(
     call: Any, uds: Path | None, host: str | None, port: int | None, token_file: Path | None, allow_remote: bool, hosts: tuple[str, ...]

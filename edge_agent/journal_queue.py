@@ -84,6 +84,22 @@ def not_waiting(connection: sqlite3.Connection | None, sample_id: str) -> NoRetu
     raise NotWaitingError(f"sample {shown!r} is not in the queue", "see edge-agent queue list")
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What was said of a picture that waited: "labelled" with a label, "skipped" or "unsure"; `at` is ISO 8601 in UTC."""
+
+    sample_id: str
+    at: str
+    answer: str
+    label: str | None
+
+
+def read_answers(connection: sqlite3.Connection | None) -> list[Answer]:
+    """The newest answers that are kept, the first one first."""
+    rows = connection.execute("SELECT sample_id, made_at, answer, label FROM answers ORDER BY place").fetchall() if connection else []
+    return [Answer(*row) for row in rows]
+
+
 def is_known(connection: sqlite3.Connection | None, sample_id: str) -> bool:
     """Whether a sample waits already, or was answered."""
     waits = connection and connection.execute("SELECT 1 FROM waiting WHERE sample_id=?", (sample_id,)).fetchone()

@@ -13,7 +13,7 @@ from edge_agent.asking import Question, questions
 from edge_agent.correcting import rank
 from edge_agent.errors import InputError, UsageError
 from edge_agent.journal import Journal
-from edge_agent.journal_queue import WaitingRow, is_known, not_waiting, waiting_picture, waiting_places
+from edge_agent.journal_queue import Answer, WaitingRow, is_known, not_waiting, read_answers, waiting_picture, waiting_places
 from edge_agent.keeper import HeadKeeper, Serving
 from edge_agent.results import Correction, Prediction, Ranked
 from edge_agent.runtime import Seen
@@ -165,6 +165,14 @@ class Queue:
             StateError: the picture is damaged, or the state cannot be read.
         """
         return self._journal.read(lambda connection: waiting_picture(connection, sample_id))
+
+    def answers(self) -> list[Answer]:
+        """What was said of pictures that waited, the first one first; the newest 2000 are kept.
+
+        Raises:
+            StateError: the state cannot be read.
+        """
+        return self._journal.read(read_answers)
 
     def label(self, sample_id: str, label: str, new_label: bool = False) -> Correction:
         """Say what a waiting picture is: it is corrected as by `EdgeAgent.correct`, and waits no longer, in one transaction.

@@ -74,8 +74,8 @@ class Address:
         try:
             return self._unix() if self.socket_path is not None else self._tcp()
         except OSError as error:
-            where = self.socket_path or f"{self.host}:{self.port}"
-            raise RuntimeUnavailable(f"{where} cannot be listened on: {error.strerror or error}", "choose another, or stop what uses it") from None
+            where, reason = self.socket_path or f"{self.host}:{self.port}", error.strerror or error
+            raise RuntimeUnavailable(f"{where} cannot be listened on: {reason}", "choose another, or stop what uses it") from None
 
     def close(self) -> None:
         """Remove a Unix socket from its folder."""

@@ -16,6 +16,7 @@ from edge_agent.service.problems import Problem, busy
 PICTURE = "picture"
 """The field of a form that holds the picture."""
 _FIELDS, _FIELD_BYTES = 16, 16 * 1024
+_HELD = "edge_agent.held"  # bytes that a request holds, in its scope
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Bodies:
         self._limits, self._held = limits, 0
 
     async def read(self, request: Request, most_bytes: int | None = None) -> bytes:
-        """The whole body.
+        """The whole body; it counts as held until `release`.
 
         Args:
             request: nothing of it was read.
@@ -74,9 +75,14 @@ class Bodies:
                 chunks.append(chunk)
             return b"".join(chunks)
         except asyncio.TimeoutError:
-            raise Problem(408, "timeout", f"the body took longer than {self._limits.body_s:g} s", "send it faster, or make it smaller") from None
+            late = f"the body took longer than {self._limits.body_s:g} s"
+            raise Problem(408, "timeout", late, "send it faster, or make it smaller") from None
         finally:
-            self._held -= held
+            request.scope[_HELD] = request.scope.get(_HELD, 0) + held
+
+    def release(self, request: Request) -> None:
+        """The request was answered: its body is held no longer."""
+        self._held -= request.scope.pop(_HELD, 0)
 
     async def picture(self, request: Request) -> Form:
         """A picture: the raw body, or the field `picture` of a form.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -78,10 +79,8 @@ class Boundary:
         await call.send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await call.send({"type": "http.response.body", "body": body, "more_body": not call.is_read})
         if not call.is_read:
-            try:
+            with contextlib.suppress(asyncio.TimeoutError, _Gone):
                 await asyncio.wait_for(call.read_on(4 * self._limits.body_bytes), _UNREAD_S)
-            except (asyncio.TimeoutError, _Gone):
-                pass
             await call.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -26,9 +26,9 @@ class _Address:
 class Failures:
     """Two leaky buckets for each address.
 
-    Every wrong token takes from the first; when that is empty, wrong tokens are answered with 429. Only tokens that were not seen before take
-    from the second; when that is empty, no token of the address is looked at. So a program with an old token is slowed, and the others behind
-    the same address (a proxy, this machine) are not; who guesses is stopped.
+    Every wrong token takes from the first; when that is empty, wrong tokens are answered with 429. Only tokens that were not seen before
+    take from the second; when that is empty, no token of the address is looked at. So a program with an old token is slowed, and the others
+    behind the same address (a proxy, this machine) are not; who guesses is stopped.
     """
 
     def __init__(self, limits: ServiceLimits, now: Callable[[], float]) -> None:

@@ -63,7 +63,8 @@ class ServiceLimits:
             "connections": (8, 100_000), "head_bytes": (1024, 1024**2), "head_s": (0.1, day), "body_bytes": (1024, half_gib),
             "body_s": (0.1, day), "bodies_bytes": (self.body_bytes, 2**40), "stall_s": (0.1, day), "keep_alive_s": (1, day),
             "threads": (0, 1024), "waiting": (0, 100_000), "waiting_corrections": (0, 100_000), "recent": (0, 1_000_000),
-            "recent_bytes": (0, 2**40), "failures": (1, 1_000_000), "failure_s": (0.01, day), "self_check_s": (0.1, day), "stop_s": (0, day),
+            "recent_bytes": (0, 2**40), "failures": (1, 1_000_000), "failure_s": (0.01, day), "self_check_s": (0.1, day),
+            "stop_s": (0, day),
         }  # fmt: skip
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:

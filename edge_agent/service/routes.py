@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from edge_agent.service import accuracy, correcting, labelling, monitoring, page, predicting, waiting
 from edge_agent.service.parts import Parts
+from edge_agent.service.problems import Problem
 
 Handler = Callable[[Parts, Request], Awaitable[Response]]
 
@@ -70,12 +72,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 def router(parts: Parts) -> Router:
     """The table as an ASGI application that raises what goes wrong."""
-    return Router([_route(parts, endpoint) for endpoint in ENDPOINTS], redirect_slashes=False)
+    return Router([_route(parts, endpoint) for endpoint in ENDPOINTS], redirect_slashes=False, default=_nowhere)
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    raise Problem(404, "not_found", "there is no such path", "see /openapi.json")
 
 
 def _route(parts: Parts, endpoint: Endpoint) -> Route:
     async def answer(request: Request) -> Response:
         request.scope["edge_agent.route"] = endpoint.path  # what the meter counts by: a path of the table, never one that a client made up
-        return await endpoint.handler(parts, request)
+        try:
+            return await endpoint.handler(parts, request)
+        finally:
+            parts.bodies.release(request)
 
     return Route(endpoint.path.replace("{name}", "{name:path}"), answer, methods=[endpoint.method])

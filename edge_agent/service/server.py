@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from edge_agent.agent import EdgeAgent
-from edge_agent.errors import RuntimeUnavailable
+from edge_agent.errors import EdgeAgentError, RuntimeUnavailable
 from edge_agent.service.address import Address
 from edge_agent.service.admission import Admission
 from edge_agent.service.boundary import Boundary
@@ -95,6 +95,7 @@ class _Server(uvicorn.Server):
         if not await self._parts.self_check.look():
             self.fault = f"the first self-prediction failed: {self._parts.self_check.fault}"
             return
+        await self._warm_up()
         watching = asyncio.create_task(self._watch())
         self._supervisor.tell("READY=1", f"STATUS={self._greeting}")
         self._note(self._greeting)
@@ -107,6 +108,13 @@ class _Server(uvicorn.Server):
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+
+    async def _warm_up(self) -> None:
+        """Start the engine now, so that the first correction need not; a device without one predicts all the same."""
+        try:
+            await self._parts.teaching.run(self._parts.agent.info)
+        except EdgeAgentError as error:
+            self._note(f"nothing can be taught: {error}")
 
     async def _stop(self) -> None:
         """Take nothing new, and let what is under way be finished and acknowledged; connections are still answered meanwhile."""

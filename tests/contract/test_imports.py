@@ -89,9 +89,14 @@ LAYERS["cli_bench"] = {"speed"}
 LAYERS["printing"] = {"errors", "guard", "recorded", "results", "queue", "check", "health"}
 LAYERS["cli_queue"] = {"atomic_file", "errors", "printing", "queue"}
 LAYERS["cli_health"] = {"errors", "health_settings", "nagios", "supervised", "health", "metrics", "printing"}
+LAYERS["service"] = {
+    "agent", "errors", "health_settings", "journal_queue", "metrics", "nagios", "queue", "recorded", "results", "settings_file",
+}  # fmt: skip
+LAYERS["cli_serve"] = {"errors", "service"}
 LAYERS["cli"] = set(LAYERS)
 
 DEVICE_PACKAGES = {"click", "numpy", "onnxruntime", "PIL", "prometheus_client", "rich", "safetensors", "threadpoolctl", "tomli"}
+DEVICE_PACKAGES |= {"h11", "starlette", "uvicorn"}  # the extra [service]
 WORKSTATION_MAY_IMPORT = {"artifact", "command_line", "errors", "image", "manifest", "ort"}
 
 
