@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_agent.errors import RuntimeUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from edge_agent.service.address import Address
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 
@@ -30,16 +33,31 @@ def serve(
     Every request needs `Authorization: Bearer TOKEN`. SIGTERM finishes what is under way, then stops. Limits are in the table [service] of
     the settings file, and in EDGE_AGENT_SERVICE_<NAME>.
     """
+    _serve(call, _listening(uds, host, port, allow_remote, hosts), token_file)
+
+
+def _listening(uds: Path | None, host: str | None, port: int | None, allow_remote: bool, hosts: tuple[str, ...]) -> Address:
+    """Where to listen.
+
+    Raises:
+        UsageError: two ways at once, or one that is not safe by default.
+        RuntimeUnavailable: the extra is not installed.
+    """
     if uds is not None and (host is not None or port is not None or allow_remote):
         raise UsageError("--uds stands beside --host, --port or --allow-remote", "give one way to listen")
     try:
         from edge_agent.service.address import Address
-        from edge_agent.service.limits import ServiceLimits
-        from edge_agent.service.server import serve as run
-        from edge_agent.service.token import VARIABLE, load_token
+        from edge_agent.service.server import serve as _  # noqa: F401
     except ImportError as error:
         raise RuntimeUnavailable(f"the service cannot be imported: {error}", "pip install 'onnx-edge-agent[service]'") from None
-    address = Address(uds, host or DEFAULT_HOST, DEFAULT_PORT if port is None else port, tuple(hosts), allow_remote)
+    return Address(uds, host or DEFAULT_HOST, DEFAULT_PORT if port is None else port, hosts, allow_remote)
+
+
+def _serve(call: Any, address: Address, token_file: Path | None) -> None:
+    from edge_agent.service.limits import ServiceLimits
+    from edge_agent.service.server import serve as run
+    from edge_agent.service.token import VARIABLE, load_token
+
     limits = ServiceLimits.load(call.settings_file, os.environ)
     token = load_token(token_file, os.environ)
     os.environ.pop(VARIABLE, None)  # what is started from here need not know it

@@ -6,10 +6,9 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from edge_agent.errors import UsageError
-from edge_agent.settings_file import read_settings_file
+from edge_agent.settings_file import as_type_of, read_settings_file
 
 PREFIX = "EDGE_AGENT_SERVICE_"
 
@@ -94,15 +93,5 @@ class ServiceLimits:
         unknown = sorted(set(values) - set(fields))
         if unknown:
             raise UsageError(f"unknown service limit {unknown[0]!r}", f"the limits are {', '.join(fields)}")
-        return cls(**{name: _number(name, type(fields[name].default), value) for name, value in values.items()})
-
-
-def _number(name: str, kind: type, value: object) -> Any:
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        try:
-            number = kind(value)
-        except (ValueError, OverflowError):
-            number = None
-        if number is not None and (isinstance(value, str) or number == value):
-            return number
-    raise UsageError(f"service limit {name} is {value!r}, expected a number", "see docs/service.md")
+        hint = "see docs/service.md"
+        return cls(**{name: as_type_of(fields[name].default, f"service limit {name}", value, hint) for name, value in values.items()})

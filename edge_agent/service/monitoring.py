@@ -41,10 +41,3 @@ async def metrics(parts: Parts, request: Request) -> Response:
     """Answer with what `health` measures and what the service counts, as Prometheus reads it."""
     report = await parts.reading.run(parts.agent.health)
     return Response(exposition(report) + parts.meter.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-async def openapi(parts: Parts, request: Request) -> Response:
-    """Answer with the OpenAPI document of all routes."""
-    from edge_agent.service.openapi import document  # it describes the route table, which names this function
-
-    return Json(document())

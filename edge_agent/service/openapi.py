@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from edge_agent import __version__
 from edge_agent.service import schemas
 from edge_agent.service.admission import is_open
-from edge_agent.service.routes import ENDPOINTS, Endpoint
+from edge_agent.service.endpoint import Endpoint
 from edge_agent.service.schema_of import Schema
 
 _PICTURES = ("image/jpeg", "image/png", "image/bmp", "image/webp")
@@ -22,10 +23,10 @@ _MEANINGS = {
 }  # fmt: skip
 
 
-def document() -> dict[str, Any]:
+def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """The whole document, in version 3.1."""
     paths: dict[str, dict[str, Any]] = {}
-    for endpoint in ENDPOINTS:
+    for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
     return {
         "openapi": "3.1.0",

@@ -9,27 +9,22 @@ from starlette.responses import Response
 
 from edge_agent.errors import (
     AnsweredError,
-    ArtifactError,
     EdgeAgentError,
     InputError,
-    LabelError,
     NotWaitingError,
-    RuntimeUnavailable,
+    RepeatedError,
     StateBusyError,
-    StateError,
     UsageError,
 )
 
 RETRY_S = 1
 """What `Retry-After` says where nothing better is known: what is waited for takes tens of milliseconds."""
-_OURS: tuple[tuple[type[EdgeAgentError], int, str], ...] = (
-    (NotWaitingError, 404, "not_found"), (AnsweredError, 409, "answered"), (LabelError, 422, "label"), (InputError, 422, "input"),
-    (UsageError, 400, "usage"), (StateBusyError, 503, "busy"), (StateError, 500, "state"), (ArtifactError, 500, "artifact"),
-    (RuntimeUnavailable, 500, "runtime"),
+_STATUSES: tuple[tuple[type[EdgeAgentError], int], ...] = (
+    (NotWaitingError, 404), (AnsweredError, 409), (RepeatedError, 409), (InputError, 422), (UsageError, 400), (StateBusyError, 503),
 )  # fmt: skip
 CODES = (
     "http", "host", "unauthorized", "too_many_failures", "not_found", "method", "usage", "input", "label", "media_type", "too_large",
-    "timeout", "conflict", "answered", "busy", "stopping", "state", "artifact", "runtime", "unexpected",
+    "timeout", "conflict", "answered", "repeated", "busy", "stopping", "state", "artifact", "runtime", "unexpected",
 )  # fmt: skip
 """Every code there is; clients decide by these, the messages are for people."""
 
@@ -72,9 +67,8 @@ def stopping() -> Problem:
 
 def as_problem(error: EdgeAgentError) -> Problem:
     """One of the agent's errors as an answer; its hint names the command line's way, which is this device's."""
-    status, code = next(((status, code) for kind, status, code in _OURS if isinstance(error, kind)), (500, "unexpected"))
-    headers = {"retry-after": str(RETRY_S)} if status == 503 else {}
-    return Problem(status, code, error.message, error.hint, headers)
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    return Problem(status, error.code, error.message, error.hint, {"retry-after": str(RETRY_S)} if status == 503 else {})
 
 
 def rendered(facts: object) -> bytes:

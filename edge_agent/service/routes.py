@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from edge_agent.service import accuracy, correcting, labelling, monitoring, page, predicting, waiting
+from edge_agent.service.endpoint import Endpoint
+from edge_agent.service.openapi import document
 from edge_agent.service.parts import Parts
-from edge_agent.service.problems import Problem
-
-Handler = Callable[[Parts, Request], Awaitable[Response]]
+from edge_agent.service.problems import Json, Problem
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """One method of one path.
-
-    Attributes:
-        method: of HTTP.
-        path: with its parameters in braces.
-        handler: answers.
-        answer: name of the answer's schema in `schemas`; "picture" or "text" where it is no JSON.
-        body: name of the body's schema, or "picture", or "" where there is none.
-        query: names of the query's fields, as `schemas` describes them.
-        status: of a good answer.
-        errors: statuses that this endpoint answers with, beside those of every endpoint.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    answer: str
-    body: str = ""
-    query: tuple[str, ...] = ()
-    status: int = 200
-    errors: tuple[int, ...] = ()
+async def openapi(parts: Parts, request: Request) -> Response:
+    """Answer with the OpenAPI document of all routes."""
+    return Json(document(ENDPOINTS))
 
 
 _TAUGHT = (409, 422, 500)
@@ -64,7 +41,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/livez", monitoring.livez, "text"),
     Endpoint("GET", "/readyz", monitoring.readyz, "ready"),
     Endpoint("GET", "/metrics", monitoring.metrics, "text", errors=(500,)),
-    Endpoint("GET", "/openapi.json", monitoring.openapi, "document"),
+    Endpoint("GET", "/openapi.json", openapi, "document"),
     Endpoint("GET", "/", page.index, "page"),
     Endpoint("GET", "/assets/{file}", page.asset, "page", errors=(404,)),
 )
