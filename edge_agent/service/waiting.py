@@ -67,9 +67,7 @@ async def _set_aside(parts: Parts, request: Request, act: Callable[[str], None],
 
 
 def _as_json(one: Waiting) -> dict[str, object]:
-    guesses = [(one.label, one.probability), (one.runner_up, one.runner_up_probability)]
     return {
-        "id": one.sample_id, "label": one.label, "probability": one.probability,
-        "top": [{"label": label, "probability": probability} for label, probability in guesses if label],
+        "id": one.sample_id, "label": one.label, "probability": one.probability, "top": [asdict(ranked) for ranked in one.top],
         "reason": one.reason, "score": one.score, "image": one.image, "added_at": one.at, "picture_bytes": one.picture_bytes,
     }  # fmt: skip
