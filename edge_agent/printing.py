@@ -57,9 +57,14 @@ def show_history(entries: Sequence[Recorded]) -> None:
         colour = COLOURS[entry.verdict]
         sentinel = f"{entry.sentinel.before:.1%} → {entry.sentinel.after:.1%}"
         verdict = f"[{colour}]{entry.verdict.replace('_', ' ')}{' (forced)' if entry.forced else ''}[/{colour}]"
-        texts = [escape(text) for text in (entry.image or "-", entry.was_label, entry.label)]
+        texts = [escape(text) for text in (_short(entry.image or "-"), entry.was_label, entry.label)]
         table.add_row(str(entry.id), entry.made_at[:19], *texts, verdict, sentinel, _standing(entry))
     Console(emoji=False).print(table)
+
+
+def _short(image: str) -> str:
+    """A path's file and the folder that it lies in: the whole of it leaves a terminal no room; `--json` has it."""
+    return "/".join(image.replace("\\", "/").split("/")[-2:])
 
 
 def _standing(entry: Recorded) -> str:

@@ -333,8 +333,11 @@ class TestGuard:
 
     def test_refused_one_adds_no_label(self, strict: EdgeAgent) -> None:
         poison, _ = breaker(strict)
+        sure = np.where(np.arange(10) == 8, 60, poison.seen.logits).astype(np.float32)  # so a step is needed beyond what a class may claim
+        poison = replace(poison, seen=replace(poison.seen, logits=sure))
         done = strict.correct(poison, "newt", new_label=True)
         assert done.verdict == "refused"
+        assert done.sentinel.broken > 10
         assert "newt" not in strict.labels
 
     def test_force_accepts_and_says_so(self, strict: EdgeAgent) -> None:

@@ -29,7 +29,7 @@ if __name__ == "__main__":
 
 from fault import MOST_NAMED, Fault, Outcome  # noqa: E402
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = ("poisoned",)
 START, END = "<!-- faults -->", "<!-- /faults -->"
 
 
