@@ -44,7 +44,8 @@ def check_new_label(label: str, labels: Sequence[str], spare: int) -> None:
         raise LabelError(f"label {label!r} exists already", "correct a picture with it")
     if spare < 1:
         hint = "remove an added label that is not used, or build the artifact with more --spare-classes"
-        raise LabelError(f"label {label!r} cannot be added: all spare classes of the artifact are used, {len(labels)} labels are its most", hint)
+        full = f"all spare classes of the artifact are used, {len(labels)} labels are its most"
+        raise LabelError(f"label {label!r} cannot be added: {full}", hint)
 
 
 def _check_text(label: str) -> None:
