@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,7 +66,6 @@ class EdgeAgent:
         self._observer = Observer(self._backbone, artifact.manifest.image, settings.image_limits)
         self._journal = Journal(state, artifact.digest, settings, now)
         self._keeper = HeadKeeper(artifact, settings, self._journal, self._backbone.provider)
-        self._lock = threading.RLock()
         self.queue = Queue(artifact, self._keeper, self._journal, settings, self._blas, self._answer)
 
     @classmethod
@@ -206,7 +204,7 @@ class EdgeAgent:
             InputError: nothing to undo, an unknown id, or one that was taken back or refused before.
             StateError: the state cannot be written.
         """
-        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
             return undo_one(self._keeper, self._journal, number)
 
     def reset(self) -> Undo:
@@ -216,7 +214,7 @@ class EdgeAgent:
             InputError: nothing to take back.
             StateError: the state cannot be written.
         """
-        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
             return undo_all(self._keeper, self._journal)
 
     @contextmanager
@@ -231,7 +229,7 @@ class EdgeAgent:
             RepeatedError: a request of this name was carried out before, by whichever process; nothing changed; see `requested`.
             StateError: the state cannot be written.
         """
-        with self._lock, self._journal.on_behalf_of(request):
+        with self._journal.turn(), self._journal.on_behalf_of(request):
             yield
 
     def requested(self, request: str) -> Requested | None:
@@ -281,7 +279,7 @@ class EdgeAgent:
             LabelError: the name is taken or cannot be a label, or no spare class is left.
             StateError: the state cannot be written.
         """
-        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
             return add_label(self._keeper, self._journal, name, self.artifact.manifest.spare_classes)
 
     def remove_label(self, name: str) -> int:
@@ -291,7 +289,7 @@ class EdgeAgent:
             LabelError: no such label, one of the factory's, or one with active corrections; undo those first.
             StateError: the state cannot be written.
         """
-        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
             return remove_label(self._keeper, self._journal, name, self.artifact.manifest.spare_classes)
 
     def advise(self) -> Advice:
@@ -301,7 +299,7 @@ class EdgeAgent:
             StateError: the state is damaged.
             RuntimeUnavailable: the engine cannot be had.
         """
-        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
             return advise(self.artifact, self._keeper, self._keeper.current(), self._journal.history(), self._reshots)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> float:
@@ -367,7 +365,7 @@ class EdgeAgent:
     ) -> Correction:
         """See `correct`; `waits` says that the picture is in the queue, and leaves it with this answer."""
         context = seen.seen.context[0]
-        with self._lock, self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
             serving = self._keeper.current()
             check_label(label, serving.labels, self._spare(serving), new_label)
             is_right = rank(serving.head, serving.labels, seen.seen, 1)[0].label == label

@@ -28,6 +28,8 @@ def check_state(subject: Subject) -> Check:
     """The journal: pages, digests, schema, owner, size, rights; with `deep` also that solving it again gives the head in use."""
     folder = subject.state()
     faults = [Fault(Status.CRITICAL, f"damaged: {', '.join(damage)}", _hint(damage)) for damage in [subject.reading(_damage)] if damage]
+    loss = subject.loss()
+    faults += [] if loss is None else [Fault(Status.CRITICAL, loss.message, loss.hint)]
     faults += _write_faults(folder)
     facts = subject.reading(_facts)
     size = _size(folder)

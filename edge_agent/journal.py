@@ -16,9 +16,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from edge_agent.errors import StateError
+from edge_agent.errors import StateBusyError, StateError
 from edge_agent.journal_digests import of_bytes
-from edge_agent.journal_file import FILE_NAME, open_for_reading, open_for_writing, translated_errors
+from edge_agent.journal_facts import ARTIFACT, count_commit, read_fact
+from edge_agent.journal_file import FILE_NAME, open_for_writing, translated_errors
+from edge_agent.journal_mark import mark_fault, read_mark, write_mark
+from edge_agent.journal_opening import files_of, open_as
 from edge_agent.journal_rows import Entry, Generation, Record, read_entries, read_generations, read_labels, read_records, read_standing
 from edge_agent.journal_writer import Writer
 from edge_agent.settings import Settings
@@ -35,7 +38,7 @@ class Journal:
     """One state directory; safe to share between threads, and with other processes."""
 
     def __init__(
-        self, folder: Path, artifact_digest: str, settings: Settings, now: Callable[[], datetime], opening: Opening = open_for_reading
+        self, folder: Path, artifact_digest: str, settings: Settings, now: Callable[[], datetime], opening: Opening = open_as
     ) -> None:
         """Name the state; nothing is opened or created yet.
 
@@ -52,6 +55,8 @@ class Journal:
         self._writable = False
         self._openings = 0
         self._request: str | None = None
+        self._files = files_of(folder)
+        self._loss: StateError | None = None  # what the mark says against the journal
         self.lock = threading.RLock()  # the keeper takes it too: with one lock there is no wrong order
 
     def close(self) -> None:
@@ -60,6 +65,21 @@ class Journal:
             if self._connection is not None:
                 self._connection.close()
             self._connection, self._writable, self._openings = None, False, self._openings + 1
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the state against the other threads of this process; it may be taken again inside.
+
+        Raises:
+            StateBusyError: another thread holds it for longer than `wait_ms`.
+        """
+        if not self.lock.acquire(timeout=self._settings.wait_ms / 1000):
+            holder = f"this process ({os.getpid()}), in another thread"
+            raise StateBusyError(f"the state {self.folder} is in use by {holder}", "try again, or raise wait_ms")
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     def stamp(self) -> tuple[int, int] | None:
         """Changes when another process has committed; None where there is no state yet. SQLite counts for one connection alone."""
@@ -109,7 +129,8 @@ class Journal:
         """The active corrections that are not damaged, and for each that is what is wrong with it."""
         with self.lock, translated_errors(self.folder):
             connection = self._reading()
-            return read_records(connection) if connection else ([], [])
+            records, faults = read_records(connection) if connection else ([], [])
+            return records, faults + ([self._loss] if self._loss else [])
 
     def history(self) -> list[Entry]:
         """Every correction, the first one first.
@@ -152,10 +173,10 @@ class Journal:
             StateError: the state cannot be written, or belongs to another artifact.
             StateBusyError: another process holds it for longer than `wait_ms`.
         """
-        with self.lock, translated_errors(self.folder):
+        with self.turn(), translated_errors(self.folder):
             connection = self._begin()
             try:
-                connection.execute("INSERT OR IGNORE INTO facts VALUES ('artifact', ?)", (self._digest,))
+                identity, number = count_commit(connection, self._digest)
                 writer = Writer(connection, self._settings, self._now().isoformat(timespec="milliseconds"))
                 yield writer
                 if self._request is not None:
@@ -166,6 +187,7 @@ class Journal:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+            write_mark(self.folder, identity, number)
 
     @contextmanager
     def on_behalf_of(self, request: str) -> Iterator[None]:
@@ -189,11 +211,29 @@ class Journal:
                 self._request = None
 
     def _reading(self) -> sqlite3.Connection | None:
+        if self._is_replaced():
+            self.close()
         if self._connection is None:
-            self._connection = self._opening(self.folder, self._settings.wait_ms)
-            if self._connection is not None:
-                self._check_owner(self._connection)
+            self._files, mark = files_of(self.folder), read_mark(self.folder)
+            connection = self._opening(self.folder, self._settings.wait_ms)
+            self._adopt(connection, False)
+            self._loss = mark_fault(mark, connection, self.folder)
         return self._connection
+
+    def _is_replaced(self) -> bool:
+        """Whether another file lies there than the one that is open: what is open may have no name any more, and a write would be lost."""
+        watches = self._connection is not None and self._opening is open_as and not self._connection.in_transaction
+        return watches and files_of(self.folder) != self._files
+
+    def _adopt(self, connection: sqlite3.Connection | None, writable: bool) -> None:
+        """Use a connection that was opened just now, if the state is of this artifact."""
+        self._connection, self._writable = connection, writable
+        try:
+            if connection is not None:
+                self._check_owner(connection)
+        except BaseException:
+            self.close()
+            raise
 
     def _begin(self) -> sqlite3.Connection:
         """Begin a write, again if need be.
@@ -215,17 +255,21 @@ class Journal:
             time.sleep(_PAUSE_S)
 
     def _for_writing(self) -> sqlite3.Connection:
-        if self._connection is None or not self._writable:
-            if self._reading() is not None:  # a foreign state is refused before anything is written
-                self.close()
-            self._connection = open_for_writing(self.folder, self._settings.wait_ms)
-            self._writable = True
-            self._check_owner(self._connection)
-        return self._connection
+        if self._loss is not None:
+            self.close()  # it may have been put right
+        connection = self._reading()
+        if connection is not None and self._writable:
+            return connection
+        self.close()  # a foreign state was refused before anything is written
+        if self._loss is not None:
+            raise self._loss
+        connection = open_for_writing(self.folder, self._settings.wait_ms)
+        self._files = files_of(self.folder)
+        self._adopt(connection, True)
+        return connection
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
-        row = connection.execute("SELECT value FROM facts WHERE name='artifact'").fetchone()
-        if row is not None and row[0] != self._digest:
-            self.close()
-            found = f"it belongs to artifact {row[0][:12]}…, this one is {self._digest[:12]}…"
+        owner = read_fact(connection, ARTIFACT)
+        if owner is not None and owner != self._digest:
+            found = f"it belongs to artifact {owner[:12]}…, this one is {self._digest[:12]}…"
             raise StateError(f"the state {self.folder} is of another artifact: {found}", "give each artifact a --state of its own")

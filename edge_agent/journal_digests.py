@@ -14,9 +14,16 @@ CORRECTION_COLUMNS = (
 LABEL_COLUMNS = ("place", "name")
 GENERATION_COLUMNS = ("number", "made_at", "cause", "labels", "sha256")
 REQUEST_COLUMNS = ("place", "name", "made_at", "corrections")
-_KEYS = {
-    "corrections": CORRECTION_COLUMNS, "labels": LABEL_COLUMNS, "generations": GENERATION_COLUMNS, "requests": REQUEST_COLUMNS,
+FACT_COLUMNS = ("name", "value")
+WAITING_COLUMNS = ("place", "sample_id", "made_at", "image", "seen_sha256", "sha256")
+ANSWER_COLUMNS = ("place", "sample_id", "made_at", "answer", "label", "context")
+PENDING_COLUMNS = ("correction", "made_at", "image", "sample_id", "label", "reason")
+COLUMNS = {
+    "corrections": CORRECTION_COLUMNS, "labels": LABEL_COLUMNS, "generations": GENERATION_COLUMNS, "facts": FACT_COLUMNS,
+    "waiting": WAITING_COLUMNS, "answers": ANSWER_COLUMNS, "pending": PENDING_COLUMNS,
+    "requests": REQUEST_COLUMNS,
 }  # fmt: skip
+"""What the digest of a row covers, table by table; the first column names the row."""
 
 
 def of_bytes(blob: bytes) -> str:
@@ -25,7 +32,7 @@ def of_bytes(blob: bytes) -> str:
 
 
 def of_values(values: tuple[object, ...]) -> str:
-    """SHA-256 (hex) of the values of a row, as SQLite gives them back: text, numbers and None."""
+    """SHA-256 (hex) of the values of a row, as SQLite gives them back: text, numbers, bytes and None."""
     return of_bytes(json.dumps(values, default=repr).encode())
 
 
@@ -34,11 +41,17 @@ def seal_rows(connection: sqlite3.Connection, table: str, where: str = "1", valu
 
     Args:
         connection: in a transaction.
-        table: "corrections", "labels", "generations" or "requests".
+        table: one of `COLUMNS`.
         where: the condition in SQL.
         values: what its question marks stand for.
     """
-    columns = _KEYS[table]
+    columns = COLUMNS[table]
     rows = connection.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", values).fetchall()
     sealed = [(of_values(row), row[0]) for row in rows]
     connection.executemany(f"UPDATE {table} SET row_sha256=? WHERE {columns[0]}=?", sealed)
+
+
+def unsealed_rows(connection: sqlite3.Connection, table: str) -> list[object]:
+    """The first column of each row of a table whose digest does not fit."""
+    rows = connection.execute(f"SELECT {', '.join(COLUMNS[table])}, row_sha256 FROM {table} ORDER BY 1").fetchall()
+    return [row[0] for row in rows if of_values(tuple(row[:-1])) != row[-1]]

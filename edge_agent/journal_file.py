@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_agent.errors import StateBusyError, StateError
+from edge_agent.journal_holder import holder_of
 from edge_agent.journal_migrations import MIGRATIONS
 
 FILE_NAME = "journal.sqlite3"
@@ -41,6 +42,8 @@ def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
         except OSError as error:
             raise unwritable(folder, error.strerror or str(error)) from None
         is_new = not path.exists()
+        if is_new:
+            _create_for_owner(path, folder)
         connection = sqlite3.connect(path, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
         try:
             version_of(connection, folder)  # somebody else's file is refused before its journal mode is touched
@@ -92,7 +95,8 @@ def translated_errors(folder: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         text = str(error)
         if "locked" in text or "busy" in text:
-            raise StateBusyError(f"the state {folder} is in use by another process", "try again, or raise wait_ms") from None
+            holder = holder_of(folder / FILE_NAME)
+            raise StateBusyError(f"the state {folder} is in use by {holder}", "try again, or raise wait_ms") from None
         if "readonly" in text or "read-only" in text or "unable to open" in text:
             raise unwritable(folder, text) from None
         if "full" in text:
@@ -197,3 +201,11 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _create_for_owner(path: Path, folder: Path) -> None:
+    """A journal that root makes in somebody's folder is theirs: SQLite gives its log and index to the owner of the journal itself."""
+    owner = os.stat(folder)
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and owner.st_uid:
+        path.touch()
+        os.chown(path, owner.st_uid, owner.st_gid)

@@ -78,4 +78,17 @@ def _4_requests(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_1_first_schema, _2_queue, _3_digests_of_rows, _4_requests)
+def _5_digests_of_every_row(connection: sqlite3.Connection) -> None:
+    """The queue's rows and the facts get digests too; corrections that came from another artifact without their picture are pending."""
+    for statement in (
+        *(f"ALTER TABLE {table} ADD COLUMN row_sha256 TEXT NOT NULL DEFAULT ''" for table in ("facts", "waiting", "answers")),
+        """CREATE TABLE pending (
+            correction INTEGER PRIMARY KEY, made_at TEXT NOT NULL, image TEXT, sample_id TEXT NOT NULL, label TEXT NOT NULL,
+            reason TEXT NOT NULL, row_sha256 TEXT NOT NULL DEFAULT '')""",
+    ):
+        connection.execute(statement)
+    for table in ("facts", "waiting", "answers"):
+        seal_rows(connection, table)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_1_first_schema, _2_queue, _3_digests_of_rows, _4_requests, _5_digests_of_every_row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_agent.errors import AnsweredError, NotWaitingError, StateError
 from edge_agent.journal_blobs import pack_seen, unpack
+from edge_agent.journal_digests import WAITING_COLUMNS, of_bytes, of_values, seal_rows
 from edge_agent.runtime import Seen
 
 ANSWERS_KEPT = 2000  # the newest: half a megabyte; a labelled picture is known by its correction for ever
@@ -47,11 +47,14 @@ def waiting_places(connection: sqlite3.Connection | None) -> dict[int, str]:
 def waiting_rows(connection: sqlite3.Connection | None, places: Iterable[int]) -> list[WaitingRow]:
     """These rows; a damaged one is left out, and `edge-agent health` names it."""
     found = []
-    query = "SELECT sample_id, made_at, image, length(picture), seen, seen_sha256 FROM waiting WHERE place=?"
+    query = f"SELECT {', '.join(WAITING_COLUMNS)}, row_sha256, length(picture), seen FROM waiting WHERE place=?"
     for place in places if connection else ():
         row = connection.execute(query, (place,)).fetchone() if connection else None
-        if row is not None and hashlib.sha256(row[4]).hexdigest() == row[5]:
-            found.append(WaitingRow(place, row[0], row[1], row[2], row[3], unpack(row[4])))
+        if row is None:
+            continue
+        *values, sealed, size, seen = row
+        if of_values(tuple(values)) == sealed and of_bytes(seen) == values[4]:
+            found.append(WaitingRow(place, values[1], values[2], values[3], size, unpack(seen)))
     return found
 
 
@@ -66,7 +69,7 @@ def waiting_picture(connection: sqlite3.Connection | None, sample_id: str) -> by
     row = connection.execute("SELECT picture, sha256 FROM waiting WHERE sample_id=?", (sample_id,)).fetchone() if connection else None
     if row is None:
         return not_waiting(connection, sample_id)
-    if hashlib.sha256(row[0]).hexdigest() != row[1]:
+    if of_bytes(row[0]) != row[1]:
         raise StateError(f"the waiting picture {sample_id} is damaged", f"edge-agent queue skip {sample_id}")
     return bytes(row[0])
 
@@ -133,11 +136,14 @@ class QueueWriter:
         if answer_of(self._connection, sample_id) is not None:
             return False
         blob = pack_seen(seen)
-        row = (sample_id, self._moment, image, blob, hashlib.sha256(blob).hexdigest(), picture, hashlib.sha256(picture).hexdigest())
+        row = (sample_id, self._moment, image, blob, of_bytes(blob), picture, of_bytes(picture))
         statement = (
             "INSERT OR IGNORE INTO waiting (sample_id, made_at, image, seen, seen_sha256, picture, sha256) VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
-        return self._connection.execute(statement, row).rowcount > 0
+        is_new = self._connection.execute(statement, row).rowcount > 0
+        if is_new:
+            seal_rows(self._connection, "waiting", "sample_id=?", (sample_id,))
+        return is_new
 
     def answer(self, sample_id: str, answer: str, label: str | None, context: NDArray[np.float32]) -> None:
         """Take a picture out of the queue because somebody has said what it is, or that it cannot be said.
@@ -157,6 +163,7 @@ class QueueWriter:
         row = (sample_id, self._moment, answer, label, context.astype(np.float16).tobytes())
         statement = "INSERT OR REPLACE INTO answers (sample_id, made_at, answer, label, context) VALUES (?, ?, ?, ?, ?)"
         newest = self._connection.execute(statement, row).lastrowid or 0
+        seal_rows(self._connection, "answers", "place=?", (newest,))
         self._connection.execute("DELETE FROM answers WHERE place <= ?", (newest - ANSWERS_KEPT,))
 
     def remove(self, sample_ids: Collection[str]) -> int:

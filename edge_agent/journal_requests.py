@@ -47,12 +47,6 @@ def find_request(connection: sqlite3.Connection | None, name: str) -> Requested 
     return Requested(row[1], row[2], tuple(json.loads(row[3])))
 
 
-def damaged_requests(connection: sqlite3.Connection) -> list[int]:
-    """The places of the rows that do not fit their digest."""
-    rows = connection.execute(f"SELECT {', '.join(REQUEST_COLUMNS)}, row_sha256 FROM requests ORDER BY place")
-    return [row[0] for row in rows if of_values(row[:-1]) != row[-1]]
-
-
 def record_request(connection: sqlite3.Connection, name: str, moment: str, corrections: Iterable[int]) -> None:
     """Write down that a request was carried out, in the open transaction.
 

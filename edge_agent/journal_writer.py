@@ -10,13 +10,16 @@ from dataclasses import asdict
 from edge_agent.errors import InputError
 from edge_agent.head import Head
 from edge_agent.journal_blobs import pack_head, pack_seen
-from edge_agent.journal_digests import of_bytes, seal_rows
+from edge_agent.journal_digests import PENDING_COLUMNS, of_bytes, seal_rows, unsealed_rows
 from edge_agent.journal_queue import QueueWriter
 from edge_agent.journal_requests import record_request
-from edge_agent.journal_rows import Entry
+from edge_agent.journal_rows import Entry, read_labels
 from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
+
+WAS_DAMAGED = "its row was damaged, and it was taken back: what it says may be wrong"
+UNUSED_EVERY = 64  # refused corrections between two looks for what no longer acts
 
 
 class Writer:
@@ -47,6 +50,10 @@ class Writer:
         seal_rows(self._connection, "corrections", "id=?", (entry.id,))
         self._touched.append(entry.id)
         self.queue.remove([entry.sample_id])
+        same = "sample_id=:sample_id OR (image=:image AND label=:label)"
+        self._connection.execute(f"DELETE FROM pending WHERE {same}", values)
+        if not entry.active and entry.id % UNUSED_EVERY == 0:
+            drop_unused(self._connection, self._settings)
         if kept is not None:
             self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?)", (entry.id, kept, values["picture_sha256"]))
             drop_pictures(self._connection, self._settings)
@@ -68,11 +75,15 @@ class Writer:
         Raises:
             InputError: one of them is not active: another process was first.
         """
+        damaged = set(unsealed_rows(self._connection, "corrections")).intersection(numbers)
         rows = [(self.moment, number) for number in numbers]
         if self._connection.executemany("UPDATE corrections SET active=0, undone_at=? WHERE id=? AND active", rows).rowcount != len(rows):
             raise InputError("another process took a correction back at the same moment", "see edge-agent history, and try again")
         for number in numbers:
+            if number in damaged:  # a new digest must not make its words true
+                self._connection.execute("UPDATE corrections SET reason=? WHERE id=?", (WAS_DAMAGED, number))
             seal_rows(self._connection, "corrections", "id=?", (number,))
+        drop_unused(self._connection, self._settings)
         self._touched += numbers
 
     def record_request(self, name: str) -> None:
@@ -84,16 +95,32 @@ class Writer:
         record_request(self._connection, name, self.moment, self._touched)
 
     def add_label(self, name: str) -> None:
-        """Add a class behind the ones that are there."""
+        """Add a class behind the ones that are there.
+
+        Raises:
+            StateError: the ones that are there are damaged.
+        """
+        read_labels(self._connection)
         self._connection.execute("INSERT INTO labels (place, name) VALUES ((SELECT count(*) FROM labels), ?)", (name,))
         seal_rows(self._connection, "labels", "name=?", (name,))
 
     def remove_label(self, name: str) -> None:
-        """Remove a class; those behind it move up."""
+        """Remove a class; those behind it move up.
+
+        Raises:
+            StateError: one of them is damaged.
+        """
+        read_labels(self._connection)
         place = self._connection.execute("SELECT place FROM labels WHERE name=?", (name,)).fetchone()[0]
         self._connection.execute("DELETE FROM labels WHERE place=?", (place,))
         self._connection.execute("UPDATE labels SET place = place - 1 WHERE place > ?", (place,))
         seal_rows(self._connection, "labels", "place >= ?", (place,))
+
+    def add_pending(self, entry: Entry, reason: str) -> None:
+        """Note a correction of another state that could not be applied to this one, and why."""
+        row = (entry.id, entry.made_at, entry.image, entry.sample_id, entry.label, reason)
+        self._connection.execute(f"INSERT INTO pending ({', '.join(PENDING_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)", row)
+        seal_rows(self._connection, "pending", "correction=?", (entry.id,))
 
     def _next(self, table: str) -> int:
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (table,)).fetchone()
@@ -109,3 +136,11 @@ def drop_pictures(connection: sqlite3.Connection, settings: Settings) -> None:
         if place >= settings.kept_pictures or total > settings.kept_pictures_bytes:
             connection.execute("DELETE FROM pictures WHERE correction <= ?", (number,))
             return
+
+
+def drop_unused(connection: sqlite3.Connection, settings: Settings) -> None:
+    """Drop what was seen of corrections that no longer act, but for the newest; their rows, which are the history, stay."""
+    query = "SELECT id FROM corrections WHERE NOT active ORDER BY id DESC LIMIT 1 OFFSET ?"
+    oldest = connection.execute(query, (settings.kept_unused,)).fetchone()
+    if oldest is not None:
+        connection.execute("UPDATE corrections SET seen=x'' WHERE NOT active AND id <= ? AND length(seen)", oldest)

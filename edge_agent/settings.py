@@ -44,6 +44,7 @@ class Settings:
         kept_pictures: how many pictures are kept; the oldest leave first.
         kept_pictures_bytes: how many bytes of pictures are kept.
         kept_generations: how many snapshots of the head are kept.
+        kept_unused: of how many corrections that no longer act (undone, refused) what was seen is kept; their history always is.
         collect: whether `predict` and the service keep the pictures that are worth a person's second: see docs/queue.md.
         queue_pictures: how many pictures may wait; the least informative leave first, and 0 keeps none.
         queue_bytes: how many bytes of pictures may wait.
@@ -71,6 +72,7 @@ class Settings:
     kept_pictures: int = 500
     kept_pictures_bytes: int = 64 * 1024**2
     kept_generations: int = 16
+    kept_unused: int = 1000
     collect: bool = False
     queue_pictures: int = 200
     queue_bytes: int = 32 * 1024**2
@@ -84,6 +86,7 @@ class Settings:
             "rounds": (1, 10_000), "exponent_low": (1, 8), "exponent_high": (self.exponent_low, 8), "leak_budget": (0, 100),
             "same_picture": (0.5, 1), "capacity": (0, 1_000_000), "views": (0, 8), "guard_drop": (0, 1), "guard_total": (0, 1),
             "wait_ms": (0, 3_600_000), "kept_pictures": (0, 10_000_000), "kept_pictures_bytes": (0, 2**40), "kept_generations": (1, 10_000),
+            "kept_unused": (0, 10_000_000),
             "queue_pictures": (0, 10_000), "queue_bytes": (0, 2**40), "queue_worth": (0, 1), "queue_alike": (0.5, 1),
         }  # fmt: skip
         for name, (low, high) in ranges.items():

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.errors import StateBusyError, StateError
-from edge_agent.journal_digests import of_bytes
+from edge_agent.journal_digests import of_bytes, unsealed_rows
+from edge_agent.journal_facts import damaged_facts
 from edge_agent.journal_file import FILE_NAME, checked, migrate, translated_errors, version_of
 from edge_agent.journal_migrations import MIGRATIONS
-from edge_agent.journal_requests import damaged_requests
 from edge_agent.journal_rows import correction_rows, damaged_generations, read_labels, row_faults
 
 _ATTEMPTS, _PAUSE_S = 20, 0.05  # a moment in which another process opens, closes or checkpoints the journal
@@ -151,13 +151,21 @@ def find_damage(connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"{words} {number}"
     yield from (fault.message for fault in row_faults(connection, correction_rows(connection)))
     yield from (f"head {number}" for number in damaged_generations(connection))
-    yield from (f"the record of the request in place {place}" for place in damaged_requests(connection))
     try:
         read_labels(connection)
     except StateError as fault:
         yield fault.message
+    yield from (f"the fact {name!r}" for name in damaged_facts(connection))
+    for table, words in _SEALED:
+        yield from (f"{words} {number}" for number in unsealed_rows(connection, table))
 
 
+_SEALED = (
+    ("waiting", "the waiting picture's row in place"),
+    ("answers", "the answer in place"),
+    ("pending", "the pending correction"),
+    ("requests", "the record of the request in place"),
+)
 _BLOBS = (
     ("SELECT id, seen, seen_sha256 FROM corrections WHERE active OR length(seen) ORDER BY id", "correction"),
     (
@@ -185,20 +193,22 @@ def _opened(path: Path, wait_ms: int, folder: Path) -> sqlite3.Connection:
 
 def _unchanged(path: Path, read: Callable[[], sqlite3.Connection]) -> sqlite3.Connection | None:
     """What was read, unless the files changed meanwhile: half of an old page and half of a new one would look like damage."""
-    before = _signature(path)
+    before = signature(path)
     try:
         found = read()
     except (sqlite3.Error, OSError):
-        if _signature(path) == before:
+        if signature(path) == before:
             raise
         return None
-    if _signature(path) == before:
+    if signature(path) == before:
         return found
     found.close()
     return None
 
 
-def _signature(path: Path) -> tuple[tuple[int, int, int] | None, ...]:
+def signature(path: Path) -> tuple[tuple[int, int, int] | None, ...]:
+    """Which files lie there, how long they are and when they changed: the journal, its log, and the log of an older kind."""
+
     def of(name: str) -> tuple[int, int, int] | None:
         try:
             facts = os.stat(name)

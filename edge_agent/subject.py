@@ -18,7 +18,9 @@ from edge_agent.artifact import Artifact
 from edge_agent.errors import EdgeAgentError, RuntimeUnavailable, StateError
 from edge_agent.health_settings import HealthSettings
 from edge_agent.journal import Journal, Opening
-from edge_agent.journal_file import open_for_reading, translated_errors
+from edge_agent.journal_file import translated_errors
+from edge_agent.journal_mark import Mark, mark_fault, read_mark
+from edge_agent.journal_opening import open_as
 from edge_agent.keeper import HeadKeeper, Serving
 from edge_agent.ort import import_onnxruntime
 from edge_agent.providers import CPU
@@ -97,7 +99,16 @@ class Subject:
     def snapshot(self) -> sqlite3.Connection | None:
         """The journal as it is now, or None where there is none."""
         folder = self.state()
-        return self._part("snapshot", "state", lambda: self._opening()(folder, min(self.settings.wait_ms, _WAIT_MS)))
+
+        def make() -> sqlite3.Connection | None:
+            self._made["mark"] = read_mark(folder)  # first: see there
+            return self._opening()(folder, min(self.settings.wait_ms, _WAIT_MS))
+
+        return self._part("snapshot", "state", make)
+
+    def loss(self) -> StateError | None:
+        """What the mark says against the journal: see `journal_mark`."""
+        return self.reading(lambda connection: mark_fault(cast("Mark | None", self._made.get("mark")), connection, self.state()))
 
     def reading(self, read: Callable[[sqlite3.Connection | None], Part]) -> Part:
         """What a function reads from the journal; damage that SQLite meets is a failure of the state."""
@@ -165,7 +176,7 @@ class Subject:
 
     def _opening(self) -> Opening:
         """A running agent has the journal open already, as its own user; a second way of opening would only disturb its locks."""
-        return open_for_reading if self.running else open_snapshot
+        return open_as if self.running else open_snapshot
 
     def _timed(self, make: Callable[[], Part]) -> Part:
         started = time.perf_counter()

@@ -25,7 +25,7 @@ from edge_agent.artifact import Artifact, FileEntry
 from edge_agent.health import HealthReport, examine
 from edge_agent.health_settings import CHECKS, HealthSettings
 from edge_agent.journal import Journal
-from edge_agent.journal_digests import seal_rows
+from edge_agent.journal_digests import of_values, seal_rows
 from edge_agent.journal_file import FILE_NAME
 from edge_agent.manifest import Manifest
 from edge_agent.nagios import Status
@@ -111,6 +111,11 @@ def resigned(folder: Path, name: str, content: bytes) -> None:
     (folder / "manifest.json").write_bytes(replace(manifest, files={**manifest.files, name: entry}).to_bytes())
 
 
+def give_to(ground: Ground, artifact: str) -> None:
+    """The state as one of another artifact."""
+    ground.sql("UPDATE facts SET value=?, row_sha256=? WHERE name='artifact'", artifact, of_values(("artifact", artifact)))
+
+
 def flip_a_byte_of_the_artifact(ground: Ground) -> None:
     path = ground.own_artifact() / "training" / "checkpoint"
     content = bytearray(path.read_bytes())
@@ -155,7 +160,7 @@ def expect_other_golden_logits(ground: Ground) -> None:
     arrays = load((folder / "statistics.safetensors").read_bytes())
     arrays["golden_logits"] = arrays["golden_logits"] + np.float32(0.1)
     resigned(folder, "statistics.safetensors", save(arrays))
-    ground.sql("UPDATE facts SET value=? WHERE name='artifact'", Artifact.open(folder).digest)
+    give_to(ground, Artifact.open(folder).digest)
 
 
 def make_it_slow(ground: Ground) -> None:
@@ -310,7 +315,7 @@ class TestRuntime:
 
 class TestState:
     def test_of_another_artifact(self, ground: Ground) -> None:
-        ground.sql("UPDATE facts SET value=? WHERE name='artifact'", "f" * 64)
+        give_to(ground, "f" * 64)
         report = ground.report()
         assert red(report) == {"state"}
         assert "is of another artifact" in report.line()
@@ -374,7 +379,7 @@ class TestState:
 
     def test_a_busy_state_is_unknown(self, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
         signatures = iter(range(1000))
-        monkeypatch.setattr(state_reader, "_signature", lambda path: next(signatures))
+        monkeypatch.setattr(state_reader, "signature", lambda path: next(signatures))
         monkeypatch.setattr(state_reader, "_PAUSE_S", 0)
         ground.health = FAST
         report = ground.report()

@@ -20,7 +20,7 @@ from edge_agent.journal_digests import CORRECTION_COLUMNS, GENERATION_COLUMNS, L
 from edge_agent.journal_file import APPLICATION_ID, FILE_NAME, open_for_reading, open_for_writing, translated_errors
 from edge_agent.journal_migrations import MIGRATIONS, Migration
 
-TABLES = {"facts", "labels", "corrections", "pictures", "generations", "waiting", "requests", "answers"}
+TABLES = {"facts", "labels", "corrections", "pictures", "generations", "waiting", "answers", "pending", "requests"}
 OTHER_USER = 65534  # nobody
 
 
@@ -343,7 +343,7 @@ class TestReadOnly:
         owner = sqlite3.connect(folder / FILE_NAME)
         owner.execute("PRAGMA locking_mode=EXCLUSIVE")
         owner.execute("INSERT INTO labels (name) VALUES ('axolotl')")
-        with pytest.raises(StateBusyError, match="in use by another process"):
+        with pytest.raises(StateBusyError, match="in use by this process"):
             open_for_reading(folder, 10)
         owner.close()
 

@@ -15,6 +15,7 @@ from edge_agent import journal_file, state_reader
 from edge_agent.errors import StateBusyError, StateError
 from edge_agent.head import AddedClasses, Head
 from edge_agent.journal_file import FILE_NAME
+from edge_agent.journal_mark import MARK_NAME
 from edge_agent.journal_migrations import MIGRATIONS
 from edge_agent.state_reader import StateFacts, find_damage, open_snapshot, read_facts
 
@@ -76,7 +77,7 @@ def test_facts(tmp_path: Path) -> None:
 def test_a_state_that_nobody_has_open_is_left_as_it_was(tmp_path: Path) -> None:
     write(tmp_path)
     before = everything(tmp_path)
-    assert set(before) == {FILE_NAME}
+    assert set(before) == {FILE_NAME, MARK_NAME}
     assert count(tmp_path) == 1
     assert everything(tmp_path) == before
 
@@ -150,7 +151,7 @@ def test_beside_a_process_that_keeps_opening_and_closing(tmp_path: Path) -> None
 def test_a_state_that_changes_with_every_look_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
     signatures = iter(range(1000))
-    monkeypatch.setattr(state_reader, "_signature", lambda path: next(signatures))
+    monkeypatch.setattr(state_reader, "signature", lambda path: next(signatures))
     monkeypatch.setattr(state_reader, "_PAUSE_S", 0)
     with pytest.raises(StateBusyError):
         open_snapshot(tmp_path, 100)
@@ -166,7 +167,7 @@ def test_an_older_schema_is_read_as_it_would_become(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(state_reader, "MIGRATIONS", journal_file.MIGRATIONS)
     connection = open_snapshot(tmp_path, 100)
     assert connection is not None
-    assert connection.execute("SELECT more FROM facts").fetchall() == [(None,)]
+    assert connection.execute("SELECT more FROM facts WHERE name='artifact'").fetchall() == [(None,)]
     assert everything(tmp_path) == before
 
 

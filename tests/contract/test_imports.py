@@ -28,7 +28,10 @@ LAYERS: dict[str, set[str]] = {
     "label_rules": {"errors", "manifest"},
     "journal_digests": set(),
     "journal_migrations": {"journal_digests"},
-    "journal_file": {"errors", "journal_migrations"},
+    "journal_holder": set(),
+    "journal_file": {"errors", "journal_holder", "journal_migrations"},
+    "journal_facts": {"errors", "journal_digests", "journal_file"},
+    "journal_mark": {"errors", "journal_digests", "journal_facts"},
     "runtime": {"errors", "artifact", "ort", "providers"},
     "engines": {"errors", "artifact", "ort", "providers"},
     "head": {"errors", "artifact", "runtime"},
@@ -38,14 +41,19 @@ LAYERS: dict[str, set[str]] = {
     "guard": {"errors", "settings", "artifact", "runtime", "head", "new_class"},
     "findings": {"errors", "artifact", "runtime", "head"},
     "journal_blobs": {"errors", "head", "journal_digests", "remembering", "runtime"},
-    "journal_queue": {"errors", "journal_blobs", "runtime"},
+    "journal_queue": {"errors", "journal_blobs", "journal_digests", "runtime"},
     "journal_requests": {"errors", "journal_digests"},
     "journal_rows": {"errors", "guard", "head", "journal_blobs", "journal_digests", "journal_file", "runtime"},
     "journal_writer": {
         "errors", "head", "journal_blobs", "journal_digests", "journal_queue", "journal_requests", "journal_rows", "remembering", "runtime",
         "settings",
     },
-    "journal": {"errors", "journal_digests", "journal_file", "journal_rows", "journal_writer", "settings"},
+    "state_reader": {"errors", "journal_digests", "journal_facts", "journal_file", "journal_migrations", "journal_rows"},
+    "journal_opening": {"journal_file", "state_reader"},
+    "journal": {
+        "errors", "journal_digests", "journal_facts", "journal_file", "journal_mark", "journal_opening", "journal_rows", "journal_writer",
+        "settings",
+    },
     "results": {"errors", "runtime", "head", "guard", "findings"},
     "keeper": {
         "errors", "settings", "artifact", "runtime", "engines", "head", "learner", "guard", "findings", "journal",
@@ -64,7 +72,6 @@ LAYERS |= {
     "supervised": {"errors"},
     "nagios": {"errors"},
     "health_settings": {"errors", "nagios", "settings_file"},
-    "state_reader": {"errors", "journal_digests", "journal_file", "journal_migrations", "journal_requests", "journal_rows"},
     "check": {"nagios"},
 }
 LAYERS["subject"] = set(LAYERS)
