@@ -10,7 +10,7 @@ PHOTOS ?= ../shared/data/cifar10-train.zip
 TEST_PHOTOS ?= ../shared/data/cifar10-test.zip
 WEIGHTS ?= ../shared/data/mobilenet_v3_small-cifar10-64px.pth
 
-.PHONY: help demo test browser lint types unit artifacts field bench-learning bench-engines test-platforms test-aarch64 device-size clean
+.PHONY: help demo test browser lint types unit artifacts field bench-learning bench-queue bench-engines test-platforms test-aarch64 device-size clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' Makefile
@@ -26,9 +26,12 @@ lint: $(WORKSTATION)/ready  ## ruff
 types: $(WORKSTATION)/ready  ## mypy --strict
 	$(WORKSTATION)/bin/mypy
 
-browser:  ## Chromium for the tests of pages, where apt-get can install it; elsewhere they skip with their reason
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 \
-	  || echo "no Chromium here: the tests of pages will be skipped" >&2
+browser:  ## Chromium and mosquitto for the tests, where apt-get can install them; elsewhere those tests skip with their reason
+	@for tool in chromium mosquitto; do \
+	  PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null && continue; \
+	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq $$tool; } >/dev/null 2>&1 \
+	    || echo "no $$tool here: its tests will be skipped" >&2; \
+	done
 
 unit: $(WORKSTATION)/ready $(DEVICE)/ready browser  ## the tests alone
 	EDGE_AGENT_TEST_DEVICE=$(CURDIR)/$(DEVICE)/bin/python $(WORKSTATION)/bin/python -m pytest -rs
@@ -46,6 +49,9 @@ field: $(WORKSTATION)/ready  ## choose the photos of artifacts/field again: TEST
 bench-learning: $(WORKSTATION)/ready  ## corrections measured on real photos: TEST_PHOTOS=folder or zip
 	$(WORKSTATION)/bin/edge-export build --model mobilenet_v3_small --weights none --data artifacts/field --output out/pass-224 --overwrite
 	$(WORKSTATION)/bin/python benchmarks/learning.py --photos $(TEST_PHOTOS) --reference out/pass-224
+
+bench-queue: $(WORKSTATION)/ready  ## what a person's answers bring when the queue asks: TEST_PHOTOS=folder or zip
+	$(WORKSTATION)/bin/python benchmarks/queue_streams.py --photos $(TEST_PHOTOS)
 
 bench-engines: $(WORKSTATION)/ready  ## a step of either engine, side by side: times and peak memory
 	$(WORKSTATION)/bin/python benchmarks/engines.py

@@ -39,7 +39,8 @@ def _mean(runs: list[dict[str, float]], key: str) -> float:
     return float(np.mean([run[key] for run in runs]))
 
 
-def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown_table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
     lines = [titles, ("---",) * len(titles), *rows]
     return "\n".join("| " + " | ".join(line) + " |" if line[0] != "---" else "|" + "|".join(line) + "|" for line in lines)
 
@@ -59,7 +60,8 @@ def _single(results: dict[str, Any]) -> str:
         change = f"{_mean(clean + field, 'accuracy change'):+.2f}, {worst:+.2f}"
         rows.append((_name(rule), right, f"{least:.2f}", shots, f"{_mean(clean + field, 'others unchanged %'):.2f} %", change))
     shots_title = f"re-shots right, clean / field (before: {before} %)"
-    return _table(("rule", "right after, clean / field", "least p", shots_title, "others unchanged", "accuracy change, worst"), rows)
+    titles = ("rule", "right after, clean / field", "least p", shots_title, "others unchanged", "accuracy change, worst")
+    return markdown_table(titles, rows)
 
 
 def _change(runs: list[dict[str, float]], what: str) -> str:
@@ -77,7 +79,7 @@ def _streams(results: dict[str, Any]) -> str:
         "rule", "200 clean corrections: clean accuracy", "200 at one installation: accuracy there", "the same: clean accuracy",
         "200 from as many cameras: accuracy on more of them", "edits kept, clean / one / many",
     )  # fmt: skip
-    return _table(titles, rows)
+    return markdown_table(titles, rows)
 
 
 def _new_class(parts: dict[str, Any]) -> str:
@@ -85,7 +87,7 @@ def _new_class(parts: dict[str, Any]) -> str:
     for shots in sorted({int(key.split(":")[0]) for key in runs[0]}):
         recall, old = ([run[f"{shots}: {key}"] for run in runs] for key in ("recall %", "old, change"))
         rows.append((str(shots), f"{np.mean(recall):.1f} ± {np.std(recall):.1f} %", f"{np.mean(old):+.2f} ± {np.std(old):.2f}"))
-    return _table(("shots", "recall of the new class", "accuracy of the others, points"), rows)
+    return markdown_table(("shots", "recall of the new class", "accuracy of the others, points"), rows)
 
 
 def _spread(parts: dict[str, Any]) -> str:
@@ -99,7 +101,7 @@ def _spread(parts: dict[str, Any]) -> str:
         runs = parts[part]
         values = [run[key] if key in run else run[f"{key} after %"] - run[f"{key} before %"] for run in runs]
         rows.append((title, ", ".join(f"{value:.2f}" for value in values), f"{np.mean(values):.2f} ± {np.std(values):.2f}"))
-    return _table(("measure", "each seed", "mean ± deviation"), rows)
+    return markdown_table(("measure", "each seed", "mean ± deviation"), rows)
 
 
 def main(folder: Path) -> None:

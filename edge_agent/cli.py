@@ -19,6 +19,7 @@ from edge_agent.cli_corrections import corrections
 from edge_agent.cli_engine import check_engine
 from edge_agent.cli_health import health, is_health, metrics, run_health
 from edge_agent.cli_labels import labels
+from edge_agent.cli_mqtt import mqtt
 from edge_agent.cli_queue import queue
 from edge_agent.cli_serve import serve
 from edge_agent.command_line import report, run_command
@@ -212,6 +213,7 @@ def export_onnx(call: Call, file: Path, as_json: bool) -> None:
 cli.add_command(labels)
 cli.add_command(queue)
 cli.add_command(advise)
+cli.add_command(mqtt)
 cli.add_command(corrections)
 cli.add_command(bench)
 cli.add_command(check_engine)

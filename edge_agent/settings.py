@@ -77,7 +77,7 @@ class Settings:
     queue_pictures: int = 200
     queue_bytes: int = 32 * 1024**2
     queue_worth: float = 0.1
-    queue_alike: float = 0.95
+    queue_alike: float = 0.8
 
     def __post_init__(self) -> None:
         """Refuse values that no rule can work with."""

@@ -92,6 +92,8 @@ LAYERS["corrections_folder"] = {"errors", "artifact", "folder_names", "recorded"
 LAYERS["cli_corrections"] = {"corrections_folder"}
 LAYERS["agent"] = set(LAYERS)
 LAYERS["speed"] = {"agent", "artifact", "errors", "image", "results", "runtime", "settings"}
+LAYERS["mqtt"] = {"agent", "errors", "health_settings", "journal_requests", "results", "settings_file"}
+LAYERS["cli_mqtt"] = {"health_settings", "mqtt"}
 LAYERS["cli_bench"] = {"speed"}
 LAYERS["printing"] = {"errors", "guard", "recorded", "results", "queue", "check", "health"}
 LAYERS["cli_queue"] = {"atomic_file", "errors", "printing", "queue"}
@@ -104,6 +106,7 @@ LAYERS["cli"] = set(LAYERS)
 
 DEVICE_PACKAGES = {"click", "numpy", "onnxruntime", "PIL", "prometheus_client", "rich", "safetensors", "threadpoolctl", "tomli"}
 DEVICE_PACKAGES |= {"h11", "starlette", "uvicorn"}  # the extra [service]
+DEVICE_PACKAGES |= {"paho"}  # the extra [mqtt]
 WORKSTATION_MAY_IMPORT = {"artifact", "command_line", "errors", "image", "manifest", "ort"}
 
 
