@@ -6,16 +6,16 @@ All of them answer through an agent of their own: a label is a correction, or th
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from looks import Look, MirrorOnly
 from numpy.typing import NDArray
 
-from edge_agent import EdgeAgent, Prediction
+from edge_agent import EdgeAgent
 from edge_agent.head import softmax
-from edge_agent.runtime import Seen, stacked
+from edge_agent.runtime import Seen
 
 FloatArray = NDArray[np.float64]
 
@@ -39,21 +39,22 @@ class Asker(Protocol):
 
 
 class _OwnAgent:
-    """An agent with a fresh state in a temporary folder."""
+    """An agent with a fresh state in a temporary folder, and the pictures of a stream."""
 
-    def __init__(self, agent: EdgeAgent, pictures: Sequence[Prediction]) -> None:
+    def __init__(self, agent: EdgeAgent, look: Look) -> None:
         self._state = tempfile.TemporaryDirectory()
         self.agent = EdgeAgent.open(agent.artifact.path, state=self._state.name, settings=replace(agent.settings, keep_pictures=False))
-        self._pictures = pictures
+        self.agent._observer = MirrorOnly(look)  # type: ignore[assignment]
+        self._look, self._pictures = look, look.predictions(agent)
 
 
 class Product(_OwnAgent):
     """`agent.queue` with its default settings."""
 
-    def __init__(self, agent: EdgeAgent, pictures: Sequence[Prediction], rng: np.random.Generator) -> None:
+    def __init__(self, agent: EdgeAgent, look: Look, rng: np.random.Generator) -> None:
         """Bind the stream; the generator is not needed."""
-        super().__init__(agent, pictures)
-        self._places = {picture.sample_id: place for place, picture in enumerate(pictures)}
+        super().__init__(agent, look)
+        self._places = {picture.sample_id: place for place, picture in enumerate(self._pictures)}
 
     def offer(self, place: int) -> None:
         """As `predict --collect` does."""
@@ -72,10 +73,10 @@ class Product(_OwnAgent):
 class Pool(_OwnAgent):
     """Everything that was seen waits, without a limit; what to ask is chosen by a score."""
 
-    def __init__(self, agent: EdgeAgent, pictures: Sequence[Prediction], rng: np.random.Generator) -> None:
+    def __init__(self, agent: EdgeAgent, look: Look, rng: np.random.Generator) -> None:
         """Bind the stream; the generator breaks ties and draws."""
-        super().__init__(agent, pictures)
-        self._seen, self._rng = stacked([picture.seen for picture in pictures]), rng
+        super().__init__(agent, look)
+        self._rng = rng
         self._waiting, self._asked = list[int](), list[int]()
 
     def offer(self, place: int) -> None:
@@ -86,7 +87,7 @@ class Pool(_OwnAgent):
         """The one with the greatest score."""
         if not self._waiting:
             return None
-        scores = self.scores(_rows(self._seen, self._waiting))
+        scores = self.scores(self._look.at(self._waiting).seen)
         return self._waiting[int((scores + 1e-9 * self._rng.random(len(scores))).argmax())]
 
     def answer(self, place: int, label: str) -> None:
@@ -146,7 +147,7 @@ class CoreSet(Pool):
 
     def scores(self, seen: Seen) -> FloatArray:
         """Distance in the context to the nearest that was asked, or is in the sentinel."""
-        known = np.concatenate([self.agent.artifact.statistics.sentinel_context, self._seen.context[self._asked]])
+        known = np.concatenate([self.agent.artifact.statistics.sentinel_context, self._look.seen.context[self._asked]])
         return np.asarray(1 - (seen.context @ known.T).max(1), np.float64)
 
 
@@ -166,7 +167,7 @@ class Badge(Pool):
         batch = self._asked[len(self._asked) // self.BATCH * self.BATCH :]
         if not batch:
             return length
-        centres = _rows(self._seen, batch)
+        centres = self._look.at(batch).seen
         centre_error = self._error(centres)
         inner = (error @ centre_error.T) * (seen.context @ centres.context.T)
         nearest = np.maximum((length[:, None] + (centre_error**2).sum(1)[None] - 2 * inner).min(1), 0)
@@ -184,7 +185,3 @@ ASKERS: dict[str, type[Product] | type[Pool]] = {
     "edge-agent": Product, "random": Random, "least confidence": LeastConfident, "margin": Margin, "entropy": Entropy,
     "core-set": CoreSet, "BADGE": Badge,
 }  # fmt: skip
-
-
-def _rows(seen: Seen, places: Sequence[int]) -> Seen:
-    return Seen(seen.logits[places], seen.features[places], seen.context[places])

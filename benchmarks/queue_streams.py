@@ -10,6 +10,7 @@ import hashlib
 import json
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,15 +19,14 @@ import click
 import numpy as np
 from askers import ASKERS, Asker
 from learning_tables import markdown_table
-from measures import Scene, scenes
+from looks import ORDER, Look, look_at
 from numpy.typing import NDArray
-from photos import Photo, opened, photos_in
+from photos import opened, photos_in
 from queue_tables import rows_of
 from rich.console import Console
 from rich.progress import Progress
 
 from edge_agent import EdgeAgent, __version__
-from edge_agent.runtime import Seen
 
 ROOT = Path(__file__).resolve().parent.parent
 Results = dict[str, dict[str, list[dict[str, float]]]]
@@ -43,22 +43,26 @@ class Amount:
     part: str
 
 
-def of_part(photos: list[Photo], part: str) -> list[Photo]:
-    """The third for tuning, the rest for the report, or all; a photo's name decides, so that it is the same on every machine."""
-
-    def is_for_tuning(photo: Photo) -> bool:
-        return hashlib.sha256(f"{photo.label}/{photo.path.name}".encode()).digest()[0] % 3 == 0
-
-    return [photo for photo in photos if part == "all" or is_for_tuning(photo) == (part == "tuning")]
+def of_part(names: Sequence[str], part: str) -> NDArray[np.int64]:
+    """Places of the third for tuning, of the rest for the report, or of all; a photo's name decides, the same on every machine."""
+    first = np.array([hashlib.sha256(name.encode()).digest()[0] for name in names])
+    chosen = np.ones(len(names), bool) if part == "all" else (first % 3 == 0) == (part == "tuning")
+    return np.flatnonzero(chosen)
 
 
-def run(asker: Asker, scene: Scene, amount: Amount, rng: np.random.Generator) -> dict[str, float]:
-    """One stream with one way to choose."""
-    truths, agent = scene.pool_labels, asker.agent
-    rounds = max(1, amount.answers // amount.round)
-    asked = found = 0
-    facts = _accuracies(agent, scene, "before")
-    for arriving in np.array_split(rng.permutation(len(truths)), rounds):
+def run(asker: Asker, stream: Look, judged: dict[str, Look], amount: Amount, rng: np.random.Generator) -> dict[str, float]:
+    """One stream with one way to choose.
+
+    Args:
+        asker: chooses and teaches.
+        stream: the photos that may be asked about.
+        judged: what is measured on: "there", and "clean" where that is something else.
+        amount: answers.
+        rng: orders the stream.
+    """
+    agent, asked, found = asker.agent, 0, 0
+    facts = _accuracies(agent, judged, "before")
+    for arriving in np.array_split(rng.permutation(len(stream.names)), max(1, amount.answers // amount.round)):
         for place in arriving.tolist():
             asker.offer(place)
         for _ in range(amount.round):
@@ -66,39 +70,42 @@ def run(asker: Asker, scene: Scene, amount: Amount, rng: np.random.Generator) ->
             if place is None:
                 break
             asked += 1
-            found += int(agent.head.logits(scene.pool[place].seen)[0].argmax() != truths[place])
-            asker.answer(place, agent.labels[truths[place]])
+            truth = int(stream.labels[place])
+            found += int(agent.head.logits(stream.at([place]).seen)[0].argmax() != truth)
+            asker.answer(place, agent.labels[truth])
             if asked in (amount.answers // 2, amount.answers):
-                facts |= _accuracies(agent, scene, f"after {asked}") | {f"mistakes of {asked}": float(found)}
-    entries = agent.history()
-    refused = sum(entry.verdict == "refused" for entry in entries)
-    return {**facts, "asked": float(asked), "mistakes": float(found), "refused": float(refused)}
+                facts |= _accuracies(agent, judged, f"after {asked}") | {f"mistakes of {asked}": float(found)}
+    refused = sum(entry.verdict == "refused" for entry in agent.history())
+    return {**facts, "asked": float(asked), "mistakes": float(found), "refused": float(refused), "pictures": float(len(stream.names))}
 
 
-def _accuracies(agent: EdgeAgent, scene: Scene, when: str) -> dict[str, float]:
-    pairs = {"there": (scene.field, scene.field_labels), "clean": (scene.others, scene.other_labels)}
-    if scene.name == "clean":
-        pairs["there"] = pairs.pop("clean")
-    return {f"{what} {when} %": _accuracy(agent, *pair) for what, pair in pairs.items()}
+def _accuracies(agent: EdgeAgent, judged: dict[str, Look], when: str) -> dict[str, float]:
+    answers = {what: agent.head.logits(look.seen).argmax(1) == look.labels for what, look in judged.items()}
+    return {f"{what} {when} %": float(right.mean() * 100) for what, right in answers.items()}
 
 
-def _accuracy(agent: EdgeAgent, seen: Seen, labels: NDArray[np.int64]) -> float:
-    return float((agent.head.logits(seen).argmax(1) == labels).mean() * 100)
-
-
-def measured(agent: EdgeAgent, folder: Path, amount: Amount, names: tuple[str, ...]) -> Results:
-    """Every way to choose on every scene for every seed."""
+def measured(agent: EdgeAgent, folder: Path, amount: Amount, names: tuple[str, ...], kept: Path) -> Results:
+    """Every way to choose on every scene for every seed; each seed has an installation of its own."""
     results: Results = {name: {} for name in names}
+    photos = photos_in(folder, ORDER, 1_000_000)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=None)
+
+        def note(text: str) -> None:
+            progress.update(task, description=text)
+
+        clean = look_at(agent, photos, None, kept, note)
         for seed in range(amount.seeds):
-            photos = of_part(photos_in(folder, seed, 1_000_000), amount.part)
-            for scene in scenes(agent, photos[amount.others :], photos[: amount.others], seed):
+            order = np.random.default_rng(seed).permutation(of_part(clean.names, amount.part))
+            judged, stream = order[: amount.others], order[amount.others :]
+            field = look_at(agent, photos, seed, kept, note)
+            for scene, look in (("clean", clean), ("field", field)):
+                on = {"there": look.at(judged)} | ({"clean": clean.at(judged)} if look is field else {})
                 for name in names:
-                    progress.update(task, description=f"seed {seed}, {scene.name}, {name}")
-                    asker = ASKERS[name](agent, scene.pool, np.random.default_rng(4000 + seed))
-                    found = run(asker, scene, amount, np.random.default_rng(3000 + seed))
-                    results[name].setdefault(scene.name, []).append({**found, "pictures": float(len(scene.pool))})
+                    note(f"seed {seed}, {scene}, {name}")
+                    asker = ASKERS[name](agent, look.at(stream), np.random.default_rng(4000 + seed))
+                    found = run(asker, look.at(stream), on, amount, np.random.default_rng(3000 + seed))
+                    results[name].setdefault(scene, []).append(found)
                     asker.agent.close()
     return results
 
@@ -120,7 +127,7 @@ def main(
     started, amount = time.monotonic(), Amount(seeds, others, answers, each, part)
     with opened(photos) as folder:
         agent = EdgeAgent.open(artifact, state=output / "no-state")
-        results = measured(agent, folder, amount, only or tuple(ASKERS))
+        results = measured(agent, folder, amount, only or tuple(ASKERS), output)
     about = {
         "artifact": agent.artifact.digest, "model": agent.artifact.manifest.model.name, "edge_agent": __version__,
         "python": platform.python_version(), "machine": platform.machine(), "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMITTED = ROOT / "docs/queue.json"
 PAGE = ROOT / "docs/queue.md"
 OURS = "edge-agent"
-SCENES = ("clean", "field", "many cameras")
+SCENES = ("clean", "field")
 
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
