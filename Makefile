@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3.10 python3 python; do command -v $$p >/dev/null && { echo $$p; break; }; done)
 DEVICE := .venv-device
 WORKSTATION := .venv
+RIVALS := out/rivals
+LITERT ?= 1
 PHOTOS ?= ../shared/data/cifar10-train.zip
 TEST_PHOTOS ?= ../shared/data/cifar10-test.zip
 WEIGHTS ?= ../shared/data/mobilenet_v3_small-cifar10-64px.pth
@@ -53,6 +55,13 @@ bench-learning: $(WORKSTATION)/ready  ## corrections measured on real photos: TE
 bench-queue: $(WORKSTATION)/ready  ## what a person's answers bring when the queue asks: TEST_PHOTOS=folder or zip
 	$(WORKSTATION)/bin/python benchmarks/queue_streams.py --photos $(TEST_PHOTOS)
 
+bench: $(WORKSTATION)/ready $(DEVICE)/ready $(RIVALS)/ready  ## this product beside its rivals: times, memory, sizes; LITERT= leaves LiteRT's converter (7 GB) out
+	$(WORKSTATION)/bin/python benchmarks/bench_networks.py --photos $(PHOTOS) --weights $(WEIGHTS) --output out/bench
+	test -z "$(LITERT)" || test -e out/bench/network-10.tflite || { $(PYTHON) -m venv $(RIVALS)/convert && \
+	  $(RIVALS)/convert/bin/pip install -q --disable-pip-version-check litert-torch torchvision && $(RIVALS)/convert/bin/python \
+	  benchmarks/rivals/convert_litert.py out/bench/network-10.pth 10 224 out/bench/network-10.tflite; }
+	$(WORKSTATION)/bin/python benchmarks/bench.py
+
 bench-engines: $(WORKSTATION)/ready  ## a step of either engine, side by side: times and peak memory
 	$(WORKSTATION)/bin/python benchmarks/engines.py
 
@@ -81,4 +90,10 @@ $(WORKSTATION)/ready: pyproject.toml
 	@$(PYTHON) -m venv $(WORKSTATION)
 	@$(WORKSTATION)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[export,dev]'
 	@$(WORKSTATION)/bin/python -m compileall -q edge_agent
+	@touch $@
+
+$(RIVALS)/ready: Makefile
+	@echo "setting up the rivals' environments in $(RIVALS)" >&2
+	@for rival in sklearn:scikit-learn river:river litert:ai-edge-litert; do $(PYTHON) -m venv $(RIVALS)/$${rival%%:*} && \
+	  $(RIVALS)/$${rival%%:*}/bin/pip install -q --disable-pip-version-check pillow $${rival##*:} || exit 1; done
 	@touch $@

@@ -50,19 +50,27 @@ class Rival:
 def rivals(networks: Path, device: Path, workstation: Path, others: Path, threads: str, runs: str) -> list[Rival]:
     """Those whose environment is there; with all threads, those that run the network."""
     network, field = str(networks / "network-10"), str(PHOTOS)
-    ours = [("edge-agent", "network-10", "auto"), ("edge-agent, portable", "network-10", "portable"), ("edge-agent, int8", "int8-10", "auto")]
-    found = [Rival(name, device, ("product.py", field, str(networks / folder), engine, threads, runs)) for name, folder, engine in ours]
+    found = [
+        Rival(name, device, ("with_edge_agent.py", field, str(networks / folder), engine, threads, runs))
+        for name, folder, engine in (
+            ("edge-agent", "network-10", "auto"), ("edge-agent, portable", "network-10", "portable"),
+            ("edge-agent, int8", "int8-10", "auto"),
+        )
+    ]  # fmt: skip
     found += [
-        Rival("PyTorch", workstation, ("pytorch.py", field, f"{network}.pth", "10", SIDE, threads, runs)),
-        Rival("onnxruntime-training", device, ("whole_network.py", field, str(networks / "whole-network"), "10", SIDE, threads, runs)),
-        Rival("LiteRT", others / "litert/bin/python", ("litert.py", field, str(networks / "network-10.tflite"), SIDE, threads, runs)),
-    ]
+        Rival("PyTorch", workstation, ("with_pytorch.py", field, f"{network}.pth", "10", SIDE, threads, runs)),
+        Rival(
+            "onnxruntime-training", device,
+            ("with_onnxruntime_training.py", field, str(networks / "whole-network"), "10", SIDE, threads, runs),
+        ),
+        Rival("LiteRT", others / "litert/bin/python", ("with_litert.py", field, f"{network}.tflite", SIDE, threads, runs)),
+    ]  # fmt: skip
     if threads == "1":
         features = str(networks / "features.npz")
         places = {"scikit-learn": (others / "sklearn/bin/python", "sklearn"), "river": (others / "river/bin/python", "river"),
                   "Deep SLDA": (device, "slda"), "nearest class mean": (device, "ncm")}  # fmt: skip
-        found += [Rival(name, python, ("on_features.py", rule, features, runs)) for name, (python, rule) in places.items()]
-    return [rival for rival in found if rival.python.exists() and ("litert.py" not in rival.command or Path(rival.command[2]).exists())]
+        found += [Rival(name, python, ("with_features.py", rule, features, runs)) for name, (python, rule) in places.items()]
+    return [rival for rival in found if rival.python.exists() and (rival.name != "LiteRT" or Path(rival.command[2]).exists())]
 
 
 def run(python: Path, command: tuple[str, ...], threads: str = "1") -> Figures:
@@ -89,9 +97,10 @@ def rounds(found: list[Rival], threads: str, count: int, progress: Progress) -> 
 
 
 def grown(device: Path, networks: Path, count: int, progress: Progress) -> list[Figures]:
-    """Corrections beside a pass, for each number of labels and of remembered corrections; the first one with a trained network."""
-    task, found = progress.add_task("", total=len(REMEMBERED) + 1), []
-    cases = [("trained, 64 px", TRAINED, 10, "0,32,256")]
+    """Corrections beside a pass, for each number of labels and of remembered corrections, with trained and with random weights."""
+    task, found = progress.add_task("", total=2 * len(REMEMBERED)), []
+    kinds = {10: TRAINED, 100: networks / "trained-100", 1000: networks / "trained-1000"}
+    cases = [("trained", kinds[classes], classes, remembered) for remembered, classes in REMEMBERED.items()]
     cases += [("random", networks / f"network-{classes}", classes, remembered) for remembered, classes in REMEMBERED.items()]
     for weights, artifact, classes, remembered in cases:
         progress.update(task, description=f"corrections, {classes} labels, {weights}", advance=1)

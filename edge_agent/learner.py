@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.artifact import Artifact
+from edge_agent.artifact import Artifact, Statistics
 from edge_agent.engines.contract import Batch, FloatArray, HeadEngine
 from edge_agent.head import NOT_IN_USE, AddedClasses, Evidence, Head, kernel
 from edge_agent.new_class import NewClassRule
@@ -77,14 +78,13 @@ class Learner:
         manifest, self._settings, self._engine = artifact.manifest, settings, engine
         self._classes, self._features, self._directions = manifest.classes, manifest.features, manifest.directions
         self._capacity = settings.capacity_within(manifest.capacity)
-        self._leak_exponents, self._leak = artifact.statistics.leak_exponents, artifact.statistics.leak
+        self._exponents = _exponents(artifact.statistics, settings, self._capacity)
+        self._unlearned = AddedClasses.unlearned(0, self._features, self._directions)
         self._new_classes = NewClassRule(artifact)
 
     def exponent(self, rows: int) -> float:
         """The widest kernel whose leak over so many remembered rows stays within the budget."""
-        low, high = self._settings.exponent_low, self._settings.exponent_high
-        fits = (self._leak * rows <= self._settings.leak_budget) & (self._leak_exponents >= low)
-        return min(float(self._leak_exponents[fits][0]) if fits.any() else high, high)
+        return self._exponents[min(rows, self._capacity)]
 
     def solve(self, evidence: Sequence[Evidence], added_labels: int) -> Solution:
         """The head for a set of corrections.
@@ -96,8 +96,8 @@ class Learner:
         Returns:
             The head, and how it was found.
         """
-        acting = self._memories(sorted(evidence, key=lambda e: e.id))
-        added = AddedClasses.unlearned(added_labels, self._features, self._directions)
+        acting = self._memories(sorted(evidence, key=attrgetter("id")))
+        added = AddedClasses.unlearned(added_labels, self._features, self._directions) if added_labels else self._unlearned
         rows = [len(e.seen.context) for e in acting]
         exponent = self.exponent(sum(rows))
         empty = Head.factory(self._classes, exponent, added)
@@ -107,7 +107,7 @@ class Learner:
             empty = Head.factory(self._classes, exponent, self._new_classes.rows(acting, added_labels))
         contexts = np.concatenate([e.seen.context for e in acting])
         base = np.concatenate([empty.base_logits(e.seen) if added_labels else e.seen.logits for e in acting])
-        labels = np.repeat([e.label for e in acting], rows)
+        labels = np.array([e.label for e, count in zip(acting, rows, strict=True) for _ in range(count)])
         coefficients, steps, learned = self._descend(kernel(contexts, contexts, exponent), base, labels)
         head = Head(contexts, coefficients, exponent, empty.added)
         return Solution(head, steps, learned, tuple(acting))
@@ -167,14 +167,24 @@ class _Doubt:
         np.exp(self._ratios, out=self._ratios)
         # 1/p of the right label; above one half, enough probability also makes it the first label
         self._ratios.dot(self._ones, self._odds)
-        self._weights[:] = self._odds > self._least
+        np.greater(self._odds, self._least, out=self._weights)
         self._between.dot(self._weights, self._reach)
         np.multiply(self._reach, self._weights, out=self._reach)
-        return float(self._reach.max())
+        return float(np.maximum.reduce(self._reach))
 
     def any_below_half(self) -> bool:
         """Whether a row's right label may not be its first, as weighed last."""
         return bool((self._odds > _HALF).any())
+
+
+def _exponents(statistics: Statistics, settings: Settings, capacity: int) -> list[float]:
+    """For each number of remembered rows, from none to the capacity, the widest kernel whose leak stays within the budget."""
+    rows = np.arange(capacity + 1, dtype=np.float32)[:, None]
+    fits = (statistics.leak * rows <= settings.leak_budget) & (statistics.leak_exponents >= settings.exponent_low)
+    widest = statistics.leak_exponents[fits.argmax(1)].astype(np.float64)
+    narrowest = settings.exponent_high
+    exponents: list[float] = np.where(fits.any(1), np.minimum(widest, narrowest), narrowest).tolist()
+    return exponents
 
 
 def _unwhitened(factor: NDArray[np.float64], whitened: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,10 +200,11 @@ def _unwhitened(factor: NDArray[np.float64], whitened: NDArray[np.float64]) -> N
 def _cholesky(between: FloatArray) -> NDArray[np.float64]:
     """L with L·Lᵀ = κ(X, X) + jitter·I in float64; the cut at zero makes κ not quite positive definite, so the jitter grows if need be."""
     jitter = _JITTER
-    widened, place = between.astype(np.float64), np.arange(len(between))
-    diagonal = widened[place, place]
+    widened = between.astype(np.float64, order="C")
+    diagonal = widened.reshape(-1)[:: len(widened) + 1]  # a view
+    undisturbed = diagonal.copy()
     while True:
-        widened[place, place] = diagonal + jitter
+        np.add(undisturbed, jitter, out=diagonal)
         try:
             return np.asarray(np.linalg.cholesky(widened), np.float64)
         except np.linalg.LinAlgError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ MOST_MERGED = 4  # times the capacity: older corrections than that are forgotten
 _APART = -2.0  # below every cosine
 
 
-@dataclass(frozen=True, eq=False)
-class Memory:
+class Memory(NamedTuple):
     """One correction, or several that were merged: the ids (the newest first), the label, and the rows that stand for them."""
 
     ids: tuple[int, ...]
@@ -53,6 +52,8 @@ def memories(newest_first: Iterable[Evidence], capacity: int) -> list[Memory]:
 
 def _with_views_that_fit(newest_first: Sequence[Evidence], spare: int) -> list[Memory]:
     """Every picture, and the views of the newest while there are spare rows for them: a picture is worth more than a view."""
+    if all(len(e.seen.context) == 1 for e in newest_first):
+        return [_alone(e) for e in newest_first]
     found, fits = [], True
     for e in newest_first:
         views = len(e.seen.context) - 1
@@ -86,7 +87,8 @@ def unrepeated(evidence: Sequence[Evidence], block_size: int, same_picture: floa
             for place in np.flatnonzero(again.any(1)):  # a picture that came again supersedes nothing itself
                 stands[place] &= not (again[place] & stands).any()
         yield from (e for e, stand in zip(block, stands, strict=True) if stand)
-        later = contexts[stands] if later is None else np.concatenate([later, contexts[stands]])
+        if end > block_size:
+            later = contexts[stands] if later is None else np.concatenate([later, contexts[stands]])
 
 
 def _alone(evidence: Evidence) -> Memory:

@@ -1,4 +1,4 @@
-"""One correction with so many remembered beside a pass through a backbone, in turn, so that a machine that changes its speed changes both."""
+"""One correction with so many remembered beside a pass through a backbone, in turn: a machine that changes its speed changes both."""
 
 from __future__ import annotations
 

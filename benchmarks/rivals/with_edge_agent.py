@@ -18,7 +18,6 @@ def main() -> None:
     from edge_agent import EdgeAgent
     from edge_agent.settings import Settings
 
-    EdgeAgent.open  # the names are loaded when they are first used
     figures = {"import_ms": measuring.since_start_ms()}
     paths = measuring.photos(PHOTOS)
     with tempfile.TemporaryDirectory() as state:

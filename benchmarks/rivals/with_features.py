@@ -28,7 +28,7 @@ def with_sklearn(features, labels, weight, bias) -> Callable[[int], object]:  # 
     """`SGDClassifier.partial_fit`, from the network's last layer."""
     from sklearn.linear_model import SGDClassifier
 
-    model = SGDClassifier(loss="log_loss", random_state=0)
+    model, features = SGDClassifier(loss="log_loss", random_state=0), features.astype(float)
     model.partial_fit(features[:1], labels[:1], classes=range(len(bias)))
     model.coef_, model.intercept_ = weight.astype(float), bias.astype(float)
     return lambda place: model.partial_fit(features[place % len(labels)][None], [labels[place % len(labels)]])

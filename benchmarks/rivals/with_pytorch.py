@@ -1,4 +1,4 @@
-"""Rival 1: PyTorch and torchvision as the transfer-learning tutorial uses them: frozen base, an optimizer on the last layer, the sample alone.
+"""Rival 1: PyTorch and torchvision as the transfer-learning tutorial uses them: frozen base, an optimizer on the last layer, one sample.
 
 Source: PyTorch's "Transfer Learning for Computer Vision", "ConvNet as fixed feature extractor"; AdamW with its defaults. The base stays in
 evaluation mode, which spares it the BatchNorm that moves.
