@@ -47,7 +47,9 @@ class Rival:
     command: tuple[str, ...]
 
 
-def rivals(networks: Path, device: Path, workstation: Path, others: Path, threads: str, runs: str) -> list[Rival]:
+def rivals(
+    networks: Path, weights: Path, device: Path, workstation: Path, others: Path, threads: str, runs: str
+) -> list[Rival]:
     """Those whose environment is there; with all threads, those that run the network."""
     network, field = str(networks / "network-10"), str(PHOTOS)
     found = [
@@ -58,7 +60,7 @@ def rivals(networks: Path, device: Path, workstation: Path, others: Path, thread
         )
     ]  # fmt: skip
     found += [
-        Rival("PyTorch", workstation, ("with_pytorch.py", field, f"{network}.pth", "10", SIDE, threads, runs)),
+        Rival("PyTorch", workstation, ("with_pytorch.py", field, f"{network}.pth", str(weights), "10", SIDE, threads, runs)),
         Rival(
             "onnxruntime-training", device,
             ("with_onnxruntime_training.py", field, str(networks / "whole-network"), "10", SIDE, threads, runs),
@@ -159,19 +161,20 @@ def show(results: Mapping[str, Any]) -> None:
 @click.option("--workstation", type=click.Path(exists=True, path_type=Path), default=ROOT / ".venv/bin/python", show_default=False)
 @click.option("--rivals", "others", type=click.Path(path_type=Path), default=ROOT / "out/rivals", help="Folder of their environments.")
 @click.option("--networks", type=click.Path(exists=True, path_type=Path), default=ROOT / "out/bench", help="Of bench_networks.py.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), required=True, help="Trained, for ten labels at 64 px.")
 @click.option("--rounds", "count", default=5, show_default=True, help="How often every rival is started.")
 @click.option("--runs", default=30, show_default=True, help="Predictions that are timed in each start.")
 @click.option("--predictions", default=10_000, show_default=True, help="Of the simulated day.")
 @click.option("--output", type=click.Path(path_type=Path), default=ROOT / "out/bench/results.json", show_default=False)
 def main(
-    device: Path, workstation: Path, others: Path, networks: Path, count: int, runs: int, predictions: int, output: Path
+    device: Path, workstation: Path, others: Path, networks: Path, weights: Path, count: int, runs: int, predictions: int, output: Path
 ) -> None:
     """Measure, print what was promised beside what was found, and write the results."""
-    device, workstation, others, networks = (path.absolute() for path in (device, workstation, others, networks))
+    device, workstation, others, networks, weights = (path.absolute() for path in (device, workstation, others, networks, weights))
     results: dict[str, Any] = {"about": about(device, workstation), "rounds": count}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for name, threads in (("one thread", "1"), ("all threads", "0")):
-            found = rivals(networks, device, workstation, others, threads, str(runs))
+            found = rivals(networks, weights, device, workstation, others, threads, str(runs))
             results[name] = rounds(found, threads, count, progress)
         results["corrections"] = grown(device, networks, count, progress)
         results["sizes"] = sizes(device, workstation, others, networks)
