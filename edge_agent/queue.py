@@ -235,10 +235,12 @@ class Queue:
             return f"its file of {size} bytes is larger than the whole queue may be ({self._settings.queue_bytes})"
         if self._journal.read(lambda connection: is_known(connection, prediction.sample_id)):
             return "it waits already, or was answered"
-        context, alike = prediction.seen.context[0], self._settings.queue_alike
-        if (self._pool.current().contexts @ context).max(initial=-1.0) > alike:
-            return "one like it waits already, or was answered"
-        if (serving.head.contexts @ context).max(initial=-1.0) > alike:
+        context, pool = prediction.seen.context[0], self._pool.current()
+        if pool.seen is not None and (pool.seen.context @ context).max() > self._settings.queue_alike:
+            return "one like it waits already"
+        if (pool.answered @ context).max(initial=-1.0) > self._settings.queue_repeat:
+            return "one like it was answered"
+        if (serving.head.contexts @ context).max(initial=-1.0) > self._settings.queue_repeat:
             return "one like it was taught"
         return ""
 

@@ -49,7 +49,8 @@ class Settings:
         queue_pictures: how many pictures may wait; the least informative leave first, and 0 keeps none.
         queue_bytes: how many bytes of pictures may wait.
         queue_worth: a picture waits when asking about it is worth at least this (0…1).
-        queue_alike: two contexts whose cosine is above this are one question.
+        queue_alike: of two pictures whose contexts have a cosine above this only one waits at a time.
+        queue_repeat: a picture whose context is this near to one that was answered or taught is not asked about again.
     """
 
     provider: str = "auto"
@@ -78,6 +79,7 @@ class Settings:
     queue_bytes: int = 32 * 1024**2
     queue_worth: float = 0.1
     queue_alike: float = 0.8
+    queue_repeat: float = 0.95
 
     def __post_init__(self) -> None:
         """Refuse values that no rule can work with."""
@@ -88,6 +90,7 @@ class Settings:
             "wait_ms": (0, 3_600_000), "kept_pictures": (0, 10_000_000), "kept_pictures_bytes": (0, 2**40), "kept_generations": (1, 10_000),
             "kept_unused": (0, 10_000_000),
             "queue_pictures": (0, 10_000), "queue_bytes": (0, 2**40), "queue_worth": (0, 1), "queue_alike": (0.5, 1),
+            "queue_repeat": (0.5, 1),
         }  # fmt: skip
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:

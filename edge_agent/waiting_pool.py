@@ -20,13 +20,13 @@ class Pool:
         moment: changes with every commit, of this process or another.
         rows: in the order in which they were offered.
         seen: what was seen in them, one row each; None where nothing waits.
-        contexts: `[N, K]`, of those that wait and of those that were answered.
+        answered: `[N, K]`, contexts of those that were answered.
     """
 
     moment: object
     rows: tuple[WaitingRow, ...]
     seen: Seen | None
-    contexts: NDArray[np.float32]
+    answered: NDArray[np.float32]
 
 
 class WaitingPool:
@@ -54,5 +54,5 @@ class WaitingPool:
         rows = tuple(known[place] for place in places if place in known)
         answered = self._journal.read(lambda connection: answered_contexts(connection, self._directions))
         seen = stacked([row.seen for row in rows]) if rows else None
-        self._pool = Pool(moment, rows, seen, answered if seen is None else np.concatenate([seen.context, answered]))
+        self._pool = Pool(moment, rows, seen, answered)
         return self._pool

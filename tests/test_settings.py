@@ -42,6 +42,7 @@ VALUES = {  # two that differ from the default, for every setting
     "queue_bytes": (1, 2),
     "queue_worth": (0.3, 0.4),
     "queue_alike": (0.9, 0.99),
+    "queue_repeat": (0.9, 0.99),
 }
 
 

@@ -147,8 +147,11 @@ class Desk:
         return [Publication(topic, facts), *self._waiting()]
 
     def _waiting(self) -> list[Publication]:
-        first = self._agent.queue.waiting(1)
-        facts: dict[str, object] = {"waiting": len(self._agent.queue), "next": asdict(first[0]) if first else None}
+        try:
+            first, count = self._agent.queue.waiting(1), len(self._agent.queue)
+        except EdgeAgentError:  # what was done is done, and health says what is wrong with the state
+            return []
+        facts: dict[str, object] = {"waiting": count, "next": asdict(first[0]) if first else None}
         return [Publication(self.topics.queue, facts, retain=True)]
 
 

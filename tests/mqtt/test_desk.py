@@ -160,6 +160,17 @@ class TestCorrect:
                     len(PICTURES[3]) > len(PICTURES[0]) else "verdict")  # fmt: skip
 
 
+def test_what_is_done_is_said_also_when_the_queue_cannot_be_read(agent: EdgeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise StateError("the disk is gone")
+
+    desk = desk_of(agent)
+    sample_id = predicted(desk, 0)
+    monkeypatch.setattr(type(agent.queue), "waiting", fails)
+    assert said(desk.handle(command("correct", sample_id=sample_id, label=TRUTHS[0])), "verdict")["verdict"] == "accepted"
+    assert [publication.topic for publication in desk.state()] == ["p/health"]
+
+
 class TestUndo:
     def taught(self, desk: Desk) -> None:
         for place in range(2):
