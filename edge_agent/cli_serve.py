@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from edge_agent.service.address import Address
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
+_EXTRA = ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client")
 
 
 @click.command()
@@ -33,10 +35,11 @@ def serve(
     Every request needs `Authorization: Bearer TOKEN`. SIGTERM finishes what is under way, then stops. Limits are in the table [service] of
     the settings file, and in EDGE_AGENT_SERVICE_<NAME>.
     """
-    _serve(call, _listening(uds, host, port, allow_remote, hosts), token_file)
+    address = _address(uds, host, port, allow_remote, hosts)
+    _serve(call, address, token_file)
 
 
-def _listening(uds: Path | None, host: str | None, port: int | None, allow_remote: bool, hosts: tuple[str, ...]) -> Address:
+def _address(uds: Path | None, host: str | None, port: int | None, allow_remote: bool, hosts: tuple[str, ...]) -> Address:
     """Where to listen.
 
     Raises:
@@ -45,11 +48,11 @@ def _listening(uds: Path | None, host: str | None, port: int | None, allow_remot
     """
     if uds is not None and (host is not None or port is not None or allow_remote):
         raise UsageError("--uds stands beside --host, --port or --allow-remote", "give one way to listen")
-    try:
-        from edge_agent.service.address import Address
-        from edge_agent.service.server import serve as _  # noqa: F401
-    except ImportError as error:
-        raise RuntimeUnavailable(f"the service cannot be imported: {error}", "pip install 'onnx-edge-agent[service]'") from None
+    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RuntimeUnavailable(f"the service needs {', '.join(missing)}", "pip install 'onnx-edge-agent[service]'")
+    from edge_agent.service.address import Address
+
     return Address(uds, host or DEFAULT_HOST, DEFAULT_PORT if port is None else port, hosts, allow_remote)
 
 

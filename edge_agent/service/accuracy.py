@@ -87,7 +87,8 @@ def share_of(at: str, right: Sequence[bool]) -> Share:
     share, z2 = hits / count, _Z * _Z
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = _Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count)) / (1 + z2 / count)
-    return Share(at, count, hits, share, max(0.0, middle - half), min(1.0, middle + half))
+    low, high = max(0.0, middle - half) if hits else 0.0, min(1.0, middle + half) if hits < count else 1.0
+    return Share(at, count, hits, share, low, high)
 
 
 def _sentinel_point(entry: Recorded) -> dict[str, object]:

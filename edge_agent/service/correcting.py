@@ -10,6 +10,7 @@ from starlette.responses import Response
 from edge_agent.results import Correction, Prediction, Undo
 from edge_agent.service.bodies import media_type
 from edge_agent.service.fields import Fields, json_body, query
+from edge_agent.service.once import key_of, once
 from edge_agent.service.parts import Parts
 from edge_agent.service.pictures import picture_response
 from edge_agent.service.predicting import picture_name
@@ -42,7 +43,8 @@ async def correct(parts: Parts, request: Request) -> Response:
         sample_id = fields.text("sample_id")
         lesson = _lesson(fields)
         seen = _known(parts, sample_id)
-    done = await parts.teaching.run(lambda: _taught(parts, seen, lesson))
+    key = key_of(request)
+    done = await parts.teaching.run(lambda: _taught(parts, seen, lesson, key))
     parts.meter.corrected(done.verdict)
     return Json({"sample_id": seen.sample_id, **asdict(done)})
 
@@ -74,7 +76,8 @@ async def undo(parts: Parts, request: Request) -> Response:
     number = _number(request)
     fields = await json_body(request, parts.bodies)
     fields.close()
-    return Json(asdict(await parts.teaching.run(lambda: _taken_back(parts, number))))
+    key = key_of(request)
+    return Json(asdict(await parts.teaching.run(lambda: _taken_back(parts, number, key))))
 
 
 def _lesson(fields: Fields) -> Lesson:
@@ -92,14 +95,14 @@ def _known(parts: Parts, sample_id: str) -> Prediction:
     return found
 
 
-def _taught(parts: Parts, seen: Prediction, lesson: Lesson) -> Correction:
+def _taught(parts: Parts, seen: Prediction, lesson: Lesson, key: str | None) -> Correction:
     views = parts.agent.settings.views if lesson.views is None else lesson.views
-    return parts.agent.correct(
-        seen, lesson.label, new_label=lesson.new_label, views=views, dry_run=lesson.dry_run, force=lesson.force
-    )
+    new_label, dry_run, force = lesson.new_label, lesson.dry_run, lesson.force
+    with once(parts.agent, None if dry_run else key):
+        return parts.agent.correct(seen, lesson.label, new_label=new_label, views=views, dry_run=dry_run, force=force)
 
 
-def _taken_back(parts: Parts, number: int) -> Undo:
+def _taken_back(parts: Parts, number: int, key: str | None) -> Undo:
     """Take one correction back; nothing else of this process writes meanwhile.
 
     Raises:
@@ -111,7 +114,8 @@ def _taken_back(parts: Parts, number: int) -> Undo:
     if not entry.active:
         fault = "was refused" if entry.undone_at is None else "was undone before"
         raise Problem(409, "conflict", f"correction {number} {fault}", "see GET /v1/corrections")
-    return parts.agent.undo(number)
+    with once(parts.agent, key):
+        return parts.agent.undo(number)
 
 
 def _number(request: Request) -> int:

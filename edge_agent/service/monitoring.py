@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 
 from starlette.requests import Request
@@ -10,6 +11,9 @@ from starlette.responses import Response
 from edge_agent.metrics import exposition
 from edge_agent.service.parts import Parts
 from edge_agent.service.problems import Json, Problem, stopping
+
+REPORT_S = 5.0
+"""How long `/metrics` waits for the health report: another process may hold the state, and Prometheus waits ten seconds as a rule."""
 
 
 async def livez(parts: Parts, request: Request) -> Response:
@@ -38,6 +42,10 @@ async def info(parts: Parts, request: Request) -> Response:
 
 
 async def metrics(parts: Parts, request: Request) -> Response:
-    """Answer with what `health` measures and what the service counts, as Prometheus reads it."""
-    report = await parts.reading.run(parts.agent.health)
-    return Response(exposition(report) + parts.meter.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    """Answer with what `health` measures and what the service counts, as Prometheus reads it; a report that does not come is left out."""
+    try:
+        report = await asyncio.wait_for(parts.reading.run(parts.agent.health), REPORT_S)
+        measured = exposition(report)
+    except asyncio.TimeoutError:
+        measured = ""
+    return Response(measured + parts.meter.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -68,9 +68,13 @@ class BoundedProtocol(H11Protocol):
             self._await_head()
 
     def on_response_complete(self) -> None:
-        """The next head is awaited; uvicorn's own clock runs until its first byte."""
+        """The next head is awaited: uvicorn's own clock runs until its first byte, ours from there."""
         self.waits_since = self.loop.time()
         super().on_response_complete()
+        has_begun = bool(self.conn.trailing_data[0]) and (self.cycle is None or self.cycle.response_complete)
+        if has_begun and not self.transport.is_closing() and self._head_timer is None:
+            self._unset_keepalive_if_required()
+            self._await_head()
 
     def pause_writing(self) -> None:
         """The client does not read; it has a while."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_agent.service import accuracy, correcting, labelling, monitoring, page, predicting, waiting
 from edge_agent.service.endpoint import Endpoint
@@ -47,9 +47,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 
 
-def router(parts: Parts) -> Router:
+def router(parts: Parts) -> ASGIApp:
     """The table as an ASGI application that raises what goes wrong."""
-    return Router([_route(parts, endpoint) for endpoint in ENDPOINTS], redirect_slashes=False, default=_nowhere)
+    table = Router([_route(parts, endpoint) for endpoint in ENDPOINTS], redirect_slashes=False, default=_nowhere)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = app  # with an application around it, Starlette raises instead of answering in its own shape
+        await table(scope, receive, send)
+
+    return app
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+_PATIENCE_S = 0.05  # a supervisor that does not read must not hold the event loop
+
 
 class Supervisor:
     """Tells systemd; without it, nobody.
@@ -32,6 +34,7 @@ class Supervisor:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagrams:
+                datagrams.settimeout(_PATIENCE_S)
                 datagrams.sendto("\n".join(lines).encode(), self._address)
         except OSError:
             return

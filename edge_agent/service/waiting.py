@@ -9,7 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge_agent.queue import Waiting
+from edge_agent.results import Correction
 from edge_agent.service.fields import json_body, query
+from edge_agent.service.once import key_of, once
 from edge_agent.service.parts import Parts
 from edge_agent.service.pictures import picture_response
 from edge_agent.service.problems import Json
@@ -38,7 +40,13 @@ async def label(parts: Parts, request: Request) -> Response:
     fields = await json_body(request, parts.bodies)
     name, new_label = fields.text("label"), fields.flag("new_label", False)
     fields.close()
-    done = await parts.teaching.run(lambda: parts.agent.queue.label(sample_id, name, new_label))
+    key = key_of(request)
+
+    def work() -> Correction:
+        with once(parts.agent, key):
+            return parts.agent.queue.label(sample_id, name, new_label)
+
+    done = await parts.teaching.run(work)
     parts.meter.corrected(done.verdict)
     return Json({"sample_id": sample_id, **asdict(done)})
 

@@ -11,8 +11,8 @@ pytest.importorskip("starlette", reason="the extra [service] is not installed")
 from service_running import Service, running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with a state of its own, shared by one module's tests."""
-    with running(tmp_path_factory.mktemp("service") / "state") as started:
+    """A service with a state of its own, shared by the session."""
+    with running(tmp_path_factory.mktemp("service") / "state", EDGE_AGENT_SERVICE_FAILURES="1000000") as started:
         yield started
