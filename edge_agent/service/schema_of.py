@@ -37,7 +37,8 @@ def schema_of(kind: Any) -> Schema:
     if origin is tuple and inner[-1:] == (Ellipsis,):
         return list_of(schema_of(inner[0]))
     if origin is tuple:
-        return {"type": "array", "prefixItems": [schema_of(one) for one in inner], "minItems": len(inner), "maxItems": len(inner)}
+        kinds = [schema_of(one) for one in dict.fromkeys(inner)]
+        return {**list_of(kinds[0] if len(kinds) == 1 else {"anyOf": kinds}), "minItems": len(inner), "maxItems": len(inner)}
     raise TypeError(f"no schema for {kind}")
 
 
