@@ -12,7 +12,7 @@ PHOTOS ?= ../shared/data/cifar10-train.zip
 TEST_PHOTOS ?= ../shared/data/cifar10-test.zip
 WEIGHTS ?= ../shared/data/mobilenet_v3_small-cifar10-64px.pth
 
-.PHONY: help demo test browser lint types unit artifacts field bench bench-learning bench-queue bench-engines test-platforms test-aarch64 device-size clean
+.PHONY: help demo test browser lint types unit artifacts field bench bench-learning bench-queue bench-service bench-engines test-platforms test-aarch64 device-size clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ bench: $(WORKSTATION)/ready $(DEVICE)/ready $(RIVALS)/ready  ## this product bes
 	  $(RIVALS)/convert/bin/pip install -q --disable-pip-version-check litert-torch torchvision && $(RIVALS)/convert/bin/python \
 	  benchmarks/rivals/convert_litert.py out/bench/network-10.pth 10 224 out/bench/network-10.tflite; }
 	$(WORKSTATION)/bin/python benchmarks/bench.py --weights $(WEIGHTS)
+
+bench-service: $(WORKSTATION)/ready  ## the service under load: its overhead, 50 clients while one corrects, 200 slow ones, kill -9
+	$(WORKSTATION)/bin/python benchmarks/service.py
 
 bench-engines: $(WORKSTATION)/ready  ## a step of either engine, side by side: times and peak memory
 	$(WORKSTATION)/bin/python benchmarks/engines.py

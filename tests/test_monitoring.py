@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from on_device import ROOT
 
-from edge_agent import cli_health, cli_mqtt
+from edge_agent import cli_health, cli_mqtt, cli_serve
 from edge_agent.health_settings import CHECKS, MEASURES, HealthSettings
 from edge_agent.metrics import VERDICTS
 
@@ -26,7 +26,8 @@ METRICS = {f"edge_agent_{spec.name}{'_ratio' if spec.ratio else UNITS.get(spec.u
     "edge_agent_health_duration_seconds",
     "edge_agent_corrections_total",
 }
-OPTIONS = {name for command in (cli_health.health, cli_health.metrics, cli_mqtt.mqtt) for option in command.params for name in option.opts}
+COMMANDS = (cli_health.health, cli_health.metrics, cli_mqtt.mqtt, cli_serve.serve)
+OPTIONS = {name for command in COMMANDS for option in command.params for name in option.opts}
 
 
 def test_the_guide_has_every_check_and_option() -> None:
