@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, Page
+
+    OpenTab = Callable[..., Page]
 
 # A browser that asks for nothing of its own accord; the container of a test is its sandbox.
 FLAGS = (
@@ -35,33 +37,46 @@ def executable() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    """A browser with a profile of its own that goes with the module; Playwright's loop must not outlive it, others run theirs."""
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser with a fresh profile that goes with the module; Playwright's loop must not outlive it, others run theirs."""
     if fault := missing():
         pytest.skip(fault)
     from playwright.sync_api import sync_playwright
 
-    profile = tmp_path_factory.mktemp("profile")
+    home = tmp_path_factory.mktemp("browser")
     with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=executable(), args=list(FLAGS), headless=True, env=_environment(profile)
-        )
-        yield context
-        context.close()
+        browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS), headless=True, env=_environment(home))
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
-def tab(chromium: BrowserContext) -> Iterator[Page]:
-    """A new page of it; the test fails when a script of the page raised an error or wrote one to the console, or the page broke its policy.
+def open_tab(chromium: Browser) -> Iterator[OpenTab]:
+    """`open_tab(locale="de-DE", viewport=…)`: a page of a context of its own, with Playwright's options of a context.
 
-    An answer that is an error (401, 409) is the page's business and not the browser's.
+    The test fails when a script of a page raised an error or wrote one to the console, or a page broke its policy. An answer that is an error
+    (401, 409) is the page's business and not the browser's.
     """
-    page, errors = chromium.new_page(), list[str]()
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if _is_fault(message.type, message.text) else None)
-    yield page
-    page.close()
-    assert not errors, "the page reported errors:\n" + "\n".join(errors)
+    pages, errors = list["Page"](), list[str]()
+
+    def opened(**options: Any) -> Page:
+        page = chromium.new_page(**options)
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if _is_fault(message.type, message.text) else None)
+        pages.append(page)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert not errors, "a page reported errors:\n" + "\n".join(errors)
+
+
+@pytest.fixture
+def tab(open_tab: OpenTab) -> Page:
+    """A new page; see `open_tab`."""
+    return open_tab()
 
 
 def _is_fault(kind: str, text: str) -> bool:

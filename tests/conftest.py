@@ -10,7 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 from broker import broker, person
-from browser import chromium, tab
+from browser import chromium, open_tab, tab
 from on_device import ARTIFACT, PHOTOS
 from PIL import Image
 
@@ -26,7 +26,7 @@ hypothesis.settings.register_profile("search", deadline=None, database=None, max
 hypothesis.settings.load_profile("same")
 
 Photo = Callable[..., Image.Image]
-__all__ = ["broker", "chromium", "person", "tab"]  # fixtures for every test
+__all__ = ["broker", "chromium", "open_tab", "person", "tab"]  # fixtures for every test
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ export class Accuracy {
     const told = series.filter(({ points }) => points.length);
     const level = { share: sentinel.factory, name: text("accuracy.factory") };
     const chart = new Chart(told, { across: text("accuracy.x"), summary: summary(told), level });
-    this.root.append(element("figure", { class: "plot" }, chart.svg), element("p", { class: "line basis", text: text("accuracy.basis") }), table(series));
+    this.root.append(element("figure", { class: "plot" }, chart.svg), element("p", { class: "line basis", text: text("accuracy.basis", { share: percent(0.95) }) }), table(series));
   }
 }
 
@@ -45,8 +45,10 @@ export function asSeries({ sentinel, field }) {
   const times = [...new Set([...sentinel.series, ...field.series].map(({ at }) => at))].sort();
   const place = new Map(times.map((at, index) => [at, index + 1]));
   const first = sentinel.series.length < 1000 ? [[0, sentinel.factory]] : []; // of a long history the beginning is left out
+  const now = times.length ? [[times.length, sentinel.now]] : []; // what was taken back since is in it
+  const reference = [...first, ...sentinel.series.map(({ at, accuracy }) => [place.get(at), accuracy]).filter(([count]) => count < times.length), ...now];
   return [
-    { kind: "sentinel", name: text("accuracy.sentinel"), points: [...first, ...sentinel.series.map(({ at, accuracy }) => [place.get(at), accuracy])] },
+    { kind: "sentinel", name: text("accuracy.sentinel"), points: reference },
     {
       kind: "field", name: text("accuracy.field"), points: field.series.map(({ at, share }) => [place.get(at), share]),
       band: field.series.map(({ at, low, high }) => [place.get(at), low, high]),

@@ -73,7 +73,6 @@ const TEXTS = {
   "verdict.unusual": ["Unlike nearly everything the model was trained on.", "Anders als fast alles, womit das Modell trainiert wurde."],
   "verdict.force": ["Teach it anyway", "Trotzdem lernen"],
   "verdict.again": ["Label it again", "Neu benennen"],
-  "verdict.took": ["{steps} steps, {ms} ms", "{steps} Schritte, {ms} ms"],
 
   "photo.title": ["Check a picture", "Ein Bild prüfen"],
   "photo.intro": [
@@ -93,7 +92,6 @@ const TEXTS = {
   "history.picture": ["Picture of correction {id}", "Bild der Korrektur {id}"],
   "history.nopicture": ["no picture kept", "kein Bild"],
   "history.same": ["{label} confirmed", "{label} bestätigt"],
-  "history.filter": ["Show", "Zeigen"],
   "standing.acting": ["in use", "wirkt"],
   "standing.merged": ["in use, merged", "wirkt, zusammengefasst"],
   "standing.superseded": ["replaced by a later one", "durch spätere ersetzt"],
@@ -104,7 +102,7 @@ const TEXTS = {
   "standing.unknown": ["unknown", "unbekannt"],
   "standing.forced": ["insisted", "erzwungen"],
 
-  "accuracy.title": ["Accuracy, answer by answer", "Treffer, Antwort für Antwort"],
+  "accuracy.title": ["How often the model is right", "Wie oft das Modell richtig liegt"],
   "accuracy.sentinel": ["Reference pictures", "Vergleichsbilder"],
   "accuracy.sentinel.why": [
     "of {n} pictures kept back from training: they show whether something was forgotten.",
@@ -117,8 +115,8 @@ const TEXTS = {
   ],
   "accuracy.field.none": ["no answers yet", "noch keine Antworten"],
   "accuracy.basis": [
-    "People answer pictures that the model is unsure of or gets wrong, so it is right more often than the dashed line says. The shade is where the share lies with 95 % certainty.",
-    "Beantwortet werden Bilder, bei denen das Modell unsicher ist oder falsch liegt; insgesamt trifft es öfter, als die gestrichelte Linie zeigt. Der Schatten ist, wo der Anteil mit 95 % Sicherheit liegt.",
+    "People answer pictures that the model is unsure of or gets wrong, so it is right more often than the dashed line says. The shade is where the share lies with {share} certainty.",
+    "Beantwortet werden Bilder, bei denen das Modell unsicher ist oder falsch liegt; insgesamt trifft es öfter, als die gestrichelte Linie zeigt. Der Schatten ist, wo der Anteil mit {share} Sicherheit liegt.",
   ],
   "accuracy.factory": ["as delivered", "ab Werk"],
   "accuracy.empty": ["The chart begins with the first answers.", "Die Kurve beginnt mit den ersten Antworten."],
