@@ -12,7 +12,7 @@ PHOTOS ?= ../shared/data/cifar10-train.zip
 TEST_PHOTOS ?= ../shared/data/cifar10-test.zip
 WEIGHTS ?= ../shared/data/mobilenet_v3_small-cifar10-64px.pth
 
-.PHONY: help demo test browser lint types unit artifacts field bench bench-learning bench-queue bench-service bench-engines test-platforms test-aarch64 device-size clean
+.PHONY: help demo test browser lint types unit artifacts field bench bench-learning bench-page screenshots bench-queue bench-service bench-engines test-platforms test-aarch64 device-size clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,12 @@ bench: $(WORKSTATION)/ready $(DEVICE)/ready $(RIVALS)/ready  ## this product bes
 
 bench-service: $(WORKSTATION)/ready  ## the service under load: its overhead, 50 clients while one corrects, 200 slow ones, kill -9
 	$(WORKSTATION)/bin/python benchmarks/service.py
+
+bench-page: $(WORKSTATION)/ready browser  ## the review page in Chromium: from the tap to the verdict on the screen
+	$(WORKSTATION)/bin/python benchmarks/page.py
+
+screenshots: $(WORKSTATION)/ready browser  ## the review page's pictures in docs/
+	SCREENSHOTS=docs $(WORKSTATION)/bin/python -m pytest tests/service/test_page_screenshots.py
 
 bench-engines: $(WORKSTATION)/ready  ## a step of either engine, side by side: times and peak memory
 	$(WORKSTATION)/bin/python benchmarks/engines.py

@@ -45,7 +45,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
     home = tmp_path_factory.mktemp("browser")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS), headless=True, env=_environment(home))
+        options: dict[str, Any] = {"executable_path": executable(), "args": FLAGS, "env": _environment(home)}
+        browser = playwright.chromium.launch(**options)
         yield browser
         browser.close()
 
@@ -54,14 +55,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def open_tab(chromium: Browser) -> Iterator[OpenTab]:
     """`open_tab(locale="de-DE", viewport=…)`: a page of a context of its own, with Playwright's options of a context.
 
-    The test fails when a script of a page raised an error or wrote one to the console, or a page broke its policy. An answer that is an error
-    (401, 409) is the page's business and not the browser's.
+    The test fails when a script of a page raised an error or wrote one to the console, or a page broke its policy. An answer that is an
+    error (401, 409) is the page's business and not the browser's.
     """
     pages, errors = list["Page"](), list[str]()
 
     def opened(**options: Any) -> Page:
         page = chromium.new_page(**options)
-        page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if _is_fault(message.type, message.text) else None)
         pages.append(page)

@@ -58,7 +58,7 @@ def visit(tab: Page, service: Service, view: str = "review") -> Page:
     """Open the page with its token and wait until it shows what there is; no picture need wait."""
     tab.goto(f"http://127.0.0.1:{service.port}/#token={TOKEN}")
     tab.wait_for_selector('.health[data-status="OK"], .health[data-status="WARNING"]')
-    tab.wait_for_function("() => document.querySelector('#view-review .empty:not([hidden]), #view-review .question:not([aria-busy])') !== null")
+    tab.wait_for_selector("#view-review .empty:not([hidden]), #view-review .question:not([aria-busy])", state="attached")
     if view != "review":
         tab.click(f'.tabs a[href="#{view}"]')
     return tab

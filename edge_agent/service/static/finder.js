@@ -6,6 +6,8 @@ import { text } from "./texts.js";
 const SHOWN = 8;
 let count = 0;
 
+const hasThumb = () => window.matchMedia("(pointer: coarse)").matches;
+
 export class Finder {
   // labels: Labels; onChoose(label, isNew)
   constructor(labels, onChoose) {
@@ -35,7 +37,7 @@ export class Finder {
   // On a phone the keyboard takes half of the screen: the field goes to the top, so that the list below it is seen.
   focused() {
     this.update();
-    if (window.matchMedia("(pointer: coarse)").matches) this.root.scrollIntoView({ block: "start" });
+    if (hasThumb()) this.root.scrollIntoView({ block: "start" });
   }
 
   update() {
@@ -96,6 +98,7 @@ export class Finder {
 
   choose(label, isNew) {
     this.close();
+    if (hasThumb()) this.field.blur(); // its keyboard covers what is learned
     this.onChoose(label, isNew);
   }
 

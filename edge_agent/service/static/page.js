@@ -37,7 +37,7 @@ async function start() {
   document.addEventListener("keydown", pressed);
   await load();
   setInterval(() => visible() && review.refresh().catch(() => {}), QUEUE_MS);
-  setInterval(() => visible() && health.refresh().catch(() => {}), HEALTH_MS);
+  setInterval(() => visible() && Promise.all([health.refresh(), labels.refresh()]).catch(() => {}), HEALTH_MS);
 }
 
 // One request alone first: a wrong token is then asked for once.

@@ -5,6 +5,7 @@ import { clear, tell } from "./notices.js";
 import { Question } from "./question.js";
 import { post, postPicture } from "./service.js";
 import { text } from "./texts.js";
+import { markTap, markVerdict } from "./verdict.js";
 
 const KINDS = "image/jpeg,image/png,image/bmp,image/webp";
 const TOP = 5;
@@ -85,7 +86,7 @@ export class Photo {
   }
 
   async answer(label, isNew) {
-    performance.mark("tap");
+    markTap();
     this.question.lock(true);
     try {
       const done = await this.teach({ label, ...(isNew && { new_label: true }) });
@@ -93,8 +94,9 @@ export class Photo {
       if (isNew) await this.labels.refresh();
       clear();
       this.verdict.show({ ...done, top: this.seen.top, picture: this.shown });
-      requestAnimationFrame(() => performance.measure("label-to-learned", "tap"));
+      markVerdict();
       this.question.root.hidden = true;
+      window.scrollTo(0, 0);
       this.onChange();
     } catch (error) {
       tell(error);

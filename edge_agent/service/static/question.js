@@ -16,9 +16,9 @@ export class Question {
     this.onAnswer = (label, isNew) => this.ready() && onAnswer(label, isNew);
     this.image = element("img", { class: "picture", alt: "" });
     this.lost = element("p", { class: "lost", hidden: true });
-    this.size = element("span", { class: "size" });
-    this.frame = element("figure", { class: "frame" }, this.image, this.lost, this.size);
-    this.says = element("p", { class: "over" });
+    this.size = element("span");
+    this.frame = element("figure", { class: "frame" }, this.image, this.lost);
+    this.says = element("span");
     this.guess = element("p", { class: "guess" });
     this.reason = element("p", { class: "reason" });
     this.choices = element("div", { class: "choices", role: "group" });
@@ -27,15 +27,15 @@ export class Question {
     this.actions = actions;
     const answer = element("div", { class: "answer" }, this.choices, this.others, this.finder.root);
     if (actions.length) answer.append(element("div", { class: "actions" }, ...actions));
-    this.root = element("div", { class: "question" }, this.frame, element("div", { class: "said" }, this.says, this.guess, this.reason), answer);
+    this.root = element("div", { class: "question" }, this.frame, element("div", { class: "said" }, element("p", { class: "over" }, this.says, this.size), this.guess, this.reason), answer);
     this.lock();
   }
 
   // facts: {label, probability, top, reason}; load(image) shows the picture and resolves when it can be seen
   async show(facts, load) {
-    this.lock();
     this.facts = facts;
     this.fill();
+    this.lock();
     this.image.hidden = false;
     this.lost.hidden = true;
     try {
@@ -45,6 +45,7 @@ export class Question {
       this.image.style.setProperty("--width", width); // a small picture is enlarged, but not until it is a blur: page.css
       this.image.style.setProperty("--height", height);
     } catch {
+      if (this.facts !== facts) return; // another picture was asked for before this one had come
       this.image.hidden = true;
       this.lost.hidden = false;
       this.size.textContent = "";
@@ -64,12 +65,14 @@ export class Question {
     const best = top.slice(0, TOP);
     const shown = new Set(best.map((ranked) => ranked.label));
     const rest = (few ? this.labels.all : this.labels.recent).filter((other) => !shown.has(other));
+    const held = this.choices.contains(document.activeElement) || this.others.contains(document.activeElement);
     this.choices.setAttribute("aria-label", text("answer.question"));
     this.choices.replaceChildren(...best.map((ranked, place) => this.choice(ranked, place)));
     this.others.replaceChildren(...rest.map((other) => button("chip", other, () => this.onAnswer(other, false))));
     this.others.setAttribute("aria-label", text("answer.labels"));
     this.others.hidden = rest.length === 0;
     this.finder.reset(few);
+    if (held) this.choices.firstElementChild.focus({ preventScroll: true }); // the button that was pressed is gone
   }
 
   choice({ label, probability }, place) {

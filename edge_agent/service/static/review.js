@@ -5,7 +5,8 @@ import { clear, tell } from "./notices.js";
 import { picture, show } from "./pictures.js";
 import { Question } from "./question.js";
 import { get, post, postPicture } from "./service.js";
-import { percent, text } from "./texts.js";
+import { inUse, percent, text } from "./texts.js";
+import { markTap, markVerdict } from "./verdict.js";
 
 const LIMIT = 24;
 const PREFETCHED = 3;
@@ -63,12 +64,12 @@ export class Review {
 
   async answer(label, isNew) {
     const one = this.current;
-    performance.mark("tap");
+    markTap();
     await this.away(one, async () => {
       const done = await teach(one, { label, ...(isNew && { new_label: true }) });
       this.labels.used(label);
       this.verdict.show({ ...done, top: one.top, picture: this.question.image.src });
-      requestAnimationFrame(() => performance.measure("label-to-learned", "tap"));
+      markVerdict();
       if (isNew) await this.labels.refresh();
     });
   }
@@ -89,6 +90,7 @@ export class Review {
       await act();
       clear();
       this.current = null;
+      window.scrollTo(0, 0); // the next answer begins with a look at the picture
     } catch (error) {
       if (error.status !== 409 && error.status !== 404) {
         this.question.unlock();
@@ -110,7 +112,9 @@ export class Review {
     this.more.hidden = others.length === 0;
     this.left.textContent = text("review.waiting", { n: this.count });
     this.strip.setAttribute("aria-label", text("review.others"));
-    this.strip.replaceChildren(...others.map((one) => this.small(one)));
+    const shown = JSON.stringify([inUse(), others.map((one) => [one.id, one.label, one.probability])]);
+    if (shown !== this.shown) this.strip.replaceChildren(...others.map((one) => this.small(one))); // else it keeps its focus and its place
+    this.shown = shown;
     this.empty.hidden = !nothing;
     this.empty.replaceChildren(
       element("img", { src: "assets/icon.svg", alt: "", width: 56, height: 56 }),

@@ -216,7 +216,11 @@ function shown(value) {
 
 export function percent(share, digits = 0) {
   const style = { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(language, style).format(share);
+  const words = new Intl.NumberFormat(language, style);
+  const least = 10 ** -(2 + digits);
+  if (share > 0 && share < least / 2) return `< ${words.format(least)}`; // neither never nor always
+  if (share < 1 && share >= 1 - least / 2) return `> ${words.format(1 - least)}`;
+  return words.format(share);
 }
 
 export function names(list) {

@@ -7,6 +7,15 @@ const UNUSUAL = 0.98; // as edge_agent/findings.py has it, and the next one too
 const CONTRADICTION = 0.5;
 const TONES = { accepted: ["good", "check"], already_correct: ["good", "check"], refused: ["bad", "stop"], undone: ["calm", "undo"] };
 
+// From the tap to the frame that shows the verdict, for those who measure it (`make bench-page`).
+export function markTap() {
+  performance.mark("tap");
+}
+
+export function markVerdict() {
+  requestAnimationFrame(() => setTimeout(() => performance.measure("label-to-learned", "tap")));
+}
+
 // One answer as it is shown: a tone, a title, the change of the guess, and sentences.
 export function words(done) {
   const lines = [];
