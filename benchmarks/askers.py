@@ -44,7 +44,7 @@ class _OwnAgent:
     def __init__(self, agent: EdgeAgent, look: Look) -> None:
         self._state = tempfile.TemporaryDirectory()
         self.agent = EdgeAgent.open(agent.artifact.path, state=self._state.name, settings=replace(agent.settings, keep_pictures=False))
-        self.agent._observer = MirrorOnly(look)  # type: ignore[assignment]
+        self.agent._teacher.observer = MirrorOnly(look)  # type: ignore[assignment]
         self._look, self._pictures = look, look.predictions(agent)
 
 

@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 from edge_agent.advising import Advice, advise
 from edge_agent.artifact import Artifact
 from edge_agent.corrected_onnx import write_corrected_onnx
-from edge_agent.correcting import acknowledged, consider, only_answer, rank, record
+from edge_agent.correcting import rank
 from edge_agent.corrections_folder import Exported, export_corrections
 from edge_agent.errors import InputError, UsageError
 from edge_agent.head import Head
@@ -27,16 +27,16 @@ from edge_agent.image import PictureSource
 from edge_agent.journal import Journal
 from edge_agent.journal_requests import Requested, find_request
 from edge_agent.keeper import HeadKeeper, Serving
-from edge_agent.label_rules import check_label
 from edge_agent.labelling import add_label, remove_label
 from edge_agent.observer import Observer
 from edge_agent.ort import import_onnxruntime
 from edge_agent.queue import Queue
 from edge_agent.recorded import Recorded, recorded
 from edge_agent.results import AgentInfo, Correction, Prediction, Undo
-from edge_agent.runtime import Backbone, Seen, stacked
+from edge_agent.runtime import Backbone, Seen
 from edge_agent.settings import Settings, default_state
 from edge_agent.taking_back import undo_all, undo_one
+from edge_agent.teaching import Lesson, Teacher
 from edge_agent.views import check_views
 
 __all__ = ["Correction", "EdgeAgent", "Prediction"]
@@ -66,6 +66,7 @@ class EdgeAgent:
         self._observer = Observer(self._backbone, artifact.manifest.image, settings.image_limits)
         self._journal = Journal(state, artifact.digest, settings, now)
         self._keeper = HeadKeeper(artifact, settings, self._journal, self._backbone.provider)
+        self._teacher = Teacher(self._observer, self._keeper, self._journal, self._blas, artifact.manifest.spare_classes)
         self.queue = Queue(artifact, self._keeper, self._journal, settings, self._blas, self._answer)
 
     @classmethod
@@ -189,7 +190,8 @@ class EdgeAgent:
             views = 0 if isinstance(picture, Prediction) else self.settings.views
         check_views(views)
         source = seen.picture if isinstance(picture, Prediction) else picture
-        return replace(self._taught(seen, source, label, new_label, views, dry_run, force), elapsed_ms=_since(started))
+        done = self._teacher.teach(Lesson(seen, source, label, new_label, views, dry_run, force))
+        return replace(done, elapsed_ms=_since(started))
 
     def undo(self, number: int | None = None) -> Undo:
         """Take one correction back; the head is then the one that never saw it, bit for bit.
@@ -300,7 +302,7 @@ class EdgeAgent:
             RuntimeUnavailable: the engine cannot be had.
         """
         with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
-            return advise(self.artifact, self._keeper, self._keeper.current(), self._journal.history(), self._reshots)
+            return advise(self.artifact, self._keeper, self._keeper.current(), self._journal.history(), self._teacher.reshots)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> float:
         """Write the corrected network as one plain ONNX file, `image` → `logits`, and compare it with the agent.
@@ -349,57 +351,11 @@ class EdgeAgent:
     def _answer(self, waiting: Prediction, label: str, new_label: bool) -> Correction:
         """What a person says of a picture that waits: the correction and its end of waiting in one transaction."""
         started = time.perf_counter()
-        done = self._taught(waiting, waiting.picture, label, new_label, self.settings.views, False, False, waits=True)
-        return replace(done, elapsed_ms=_since(started))
-
-    def _taught(
-        self,
-        seen: Prediction,
-        source: PictureSource | None,
-        label: str,
-        new_label: bool,
-        views: int,
-        dry_run: bool,
-        force: bool,
-        waits: bool = False,
-    ) -> Correction:
-        """See `correct`; `waits` says that the picture is in the queue, and leaves it with this answer."""
-        context = seen.seen.context[0]
-        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
-            serving = self._keeper.current()
-            check_label(label, serving.labels, self._spare(serving), new_label)
-            is_right = rank(serving.head, serving.labels, seen.seen, 1)[0].label == label
-            if views and not (is_right and not force):
-                seen = self._with_views(seen, source, views)
-            if dry_run or (is_right and not force):
-                if waits:
-                    with self._journal.writing() as writer:
-                        writer.queue.answer(seen.sample_id, "labelled", label, context)
-                return only_answer(self._keeper, serving, seen, label, force)
-            with self._journal.writing() as writer:
-                if waits:
-                    writer.queue.answer(seen.sample_id, "labelled", label, context)
-                serving = self._keeper.current()  # another process may have been first
-                check_label(label, serving.labels, self._spare(serving), new_label)
-                candidate = consider(self._keeper, serving, seen, label, writer.next_correction(), force)
-                after, entry = record(self._keeper, writer, serving, candidate, seen)
-            self._keeper.adopt(after)
-            return acknowledged(entry, candidate.findings, 0)
+        lesson = Lesson(waiting, waiting.picture, label, new_label, self.settings.views, waits=True)
+        return replace(self._teacher.teach(lesson), elapsed_ms=_since(started))
 
     def _spare(self, serving: Serving) -> int:
         return self.artifact.manifest.spare_classes - len(serving.head.added)
-
-    def _with_views(self, seen: Prediction, picture: PictureSource | None, count: int) -> Prediction:
-        """The prediction with views behind the picture's own row."""
-        if picture is None:
-            raise InputError("a prediction made from an image in memory has no views", "give correct the picture itself, or views=0")
-        views = self._observer.observe_views(picture, seen.image, count, seen.sample_id)
-        return replace(seen, seen=stacked([seen.seen, *views]))
-
-    def _reshots(self, number: int, count: int) -> list[Seen]:
-        """What the backbone sees in fresh views of a kept picture: other ones than a correction remembers."""
-        picture = self._journal.picture(number)
-        return [] if picture is None else self._observer.observe_views(picture, None, count, f"{number:x}")
 
 
 def _since(started: float) -> float:

@@ -90,6 +90,9 @@ LAYERS["queue"] = {
 LAYERS["folder_names"] = set()
 LAYERS["corrections_folder"] = {"errors", "artifact", "folder_names", "recorded"}
 LAYERS["cli_corrections"] = {"corrections_folder"}
+LAYERS["teaching"] = {
+    "correcting", "errors", "image", "journal", "keeper", "label_rules", "observer", "results", "runtime",
+}  # fmt: skip
 LAYERS["agent"] = set(LAYERS)
 LAYERS["speed"] = {"agent", "artifact", "errors", "image", "results", "runtime", "settings"}
 LAYERS["mqtt"] = {"agent", "errors", "health_settings", "journal_requests", "results", "settings_file"}
