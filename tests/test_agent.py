@@ -492,7 +492,7 @@ print(agent.correct(sys.argv[3], sys.argv[4]).id, agent.head.digest())
         agent.correct(PHOTO, TRUTH)
         impatient = EdgeAgent.open(ARTIFACT, state, settings=Settings(wait_ms=10))
         before = impatient.head.digest()
-        with agent._journal.writing(), pytest.raises(StateBusyError, match="in use by another process"):
+        with agent._journal.writing(), pytest.raises(StateBusyError, match="in use by this process"):
             impatient.correct(PHOTOS[1], TRUTHS[1])
         assert impatient.predict(PHOTO).label == TRUTH
         assert impatient.head.digest() == before

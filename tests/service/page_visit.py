@@ -13,7 +13,7 @@ from service_running import TOKEN, Service
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-ASKS_EVERYTHING = {"EDGE_AGENT_QUEUE_WORTH": "0", "EDGE_AGENT_QUEUE_ALIKE": "1"}
+ASKS_EVERYTHING = {"EDGE_AGENT_QUEUE_WORTH": "0", "EDGE_AGENT_QUEUE_ALIKE": "1", "EDGE_AGENT_QUEUE_REPEAT": "1"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 VIEWS = ("review", "photo", "history", "accuracy")
 

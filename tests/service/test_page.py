@@ -76,6 +76,7 @@ class TestReview:
         first, *_ = camera.queue(service, 2)
         visit(tab, service)
         assert tab.inner_text("#view-review .guess .name") == first.guess
+        tab.locator("#view-review .over").get_by_text("32 × 32 px").wait_for()  # known when the picture has come
         assert tab.inner_text("#view-review .over").split("\n") == ["The model says", "32 × 32 px"]
         assert tab.inner_text("#view-review .reason")
         assert tab.evaluate("document.querySelector('#view-review .picture').naturalWidth") == 32
