@@ -8,10 +8,9 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from edge_agent.artifact import Artifact
 from edge_agent.check import Check, Fault, conclude, readable
+from edge_agent.fold import fold_difference
 from edge_agent.journal_file import FILE_NAME
 from edge_agent.nagios import Measure, Range, Status
 from edge_agent.runtime import Seen
@@ -199,16 +198,6 @@ def _owner_writes(path: Path, facts: os.stat_result) -> bool:
 
 def _solved_again(subject: Subject) -> Measure:
     """How far the head in use is from what the corrections give when they are solved again."""
-    from threadpoolctl import ThreadpoolController
-
     artifact, keeper, serving = subject.artifact(), subject.keeper(), subject.sound()
     subject.engine()
-    evidence = keeper.evidence(serving)
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
-        solved = keeper.solve(evidence, serving.labels).head
-    if solved.digest() == serving.head.digest():
-        return subject.health.measure("state_difference", 0)
-    if solved.coefficients.shape[1] != serving.head.coefficients.shape[1]:
-        return subject.health.measure("state_difference", float("inf"))
-    both = [np.abs(solved.logits(seen) - serving.head.logits(seen)).max() for seen in (_sentinel(artifact), *(e.seen for e in evidence))]
-    return subject.health.measure("state_difference", float(max(both)))
+    return subject.health.measure("state_difference", fold_difference(artifact, keeper, serving))

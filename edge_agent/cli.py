@@ -22,6 +22,7 @@ from edge_agent.cli_labels import labels
 from edge_agent.cli_mqtt import mqtt
 from edge_agent.cli_queue import queue
 from edge_agent.cli_serve import serve
+from edge_agent.cli_state import state as state_commands
 from edge_agent.command_line import report, run_command
 from edge_agent.errors import InputError, StateError, UsageError
 
@@ -220,6 +221,7 @@ cli.add_command(check_engine)
 cli.add_command(health)
 cli.add_command(metrics)
 cli.add_command(serve)
+cli.add_command(state_commands)
 
 
 def main() -> None:

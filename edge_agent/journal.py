@@ -18,10 +18,10 @@ from typing import TypeVar
 
 from edge_agent.errors import StateBusyError, StateError
 from edge_agent.journal_digests import of_bytes
-from edge_agent.journal_facts import ARTIFACT, count_commit, read_fact
+from edge_agent.journal_facts import check_owner, count_commit
 from edge_agent.journal_file import FILE_NAME, open_for_writing, translated_errors
 from edge_agent.journal_mark import mark_fault, read_mark, write_mark
-from edge_agent.journal_opening import files_of, open_as
+from edge_agent.journal_opening import files_of, inode_of, open_as
 from edge_agent.journal_rows import Entry, Generation, Record, read_entries, read_generations, read_labels, read_records, read_standing
 from edge_agent.journal_writer import Writer
 from edge_agent.settings import Settings
@@ -53,9 +53,10 @@ class Journal:
         self.folder, self._digest, self._settings, self._now = folder, artifact_digest, settings, now
         self._connection: sqlite3.Connection | None = None
         self._writable = False
-        self._openings = 0
+        self._openings, self._version = 0, -1
+        self._since: float | None = None  # when a thread of ours took its turn
         self._request: str | None = None
-        self._files = files_of(folder)
+        self._files, self._inode = files_of(folder), inode_of(folder)
         self._loss: StateError | None = None  # what the mark says against the journal
         self.lock = threading.RLock()  # the keeper takes it too: with one lock there is no wrong order
 
@@ -74,18 +75,26 @@ class Journal:
             StateBusyError: another thread holds it for longer than `wait_ms`.
         """
         if not self.lock.acquire(timeout=self._settings.wait_ms / 1000):
-            holder = f"this process ({os.getpid()}), in another thread"
+            holder = f"this process ({os.getpid()}), in another thread, for {time.monotonic() - (self._since or time.monotonic()):.1f} s"
             raise StateBusyError(f"the state {self.folder} is in use by {holder}", "try again, or raise wait_ms")
+        outer, self._since = self._since, self._since or time.monotonic()
         try:
             yield
         finally:
+            self._since = outer
             self.lock.release()
 
     def stamp(self) -> tuple[int, int] | None:
         """Changes when another process has committed; None where there is no state yet. SQLite counts for one connection alone."""
         with self.lock, translated_errors(self.folder):
             connection = self._reading()
-            return None if connection is None else (self._openings, int(connection.execute("PRAGMA data_version").fetchone()[0]))
+            if connection is None:
+                return None
+            version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+            if version != self._version:  # another process may have moved the state to another artifact
+                self._check_owner(connection)
+                self._version = version
+            return self._openings, version
 
     def generation(self) -> Generation:
         """The newest generation; a damaged one is reported as one without a head.
@@ -96,6 +105,8 @@ class Journal:
         with self.lock, translated_errors(self.folder):
             connection = self._reading()
             found = next(read_generations(connection), None) if connection else None
+            if connection is not None:
+                self._check_owner(connection)  # last: what was read is then ours
             return found or Generation(0, None, ())
 
     def sound_generation(self) -> Generation | None:
@@ -176,6 +187,7 @@ class Journal:
         with self.turn(), translated_errors(self.folder):
             connection = self._begin()
             try:
+                self._check_owner(connection)
                 identity, number = count_commit(connection, self._digest)
                 writer = Writer(connection, self._settings, self._now().isoformat(timespec="milliseconds"))
                 yield writer
@@ -188,6 +200,18 @@ class Journal:
                     connection.execute("ROLLBACK")
                 raise
             write_mark(self.folder, identity, number)
+
+    def vacuum(self) -> None:
+        """Give the room of what was dropped back to the disk, and take the log in.
+
+        Raises:
+            StateError: the state cannot be written, or the disk has no room for a second copy.
+            StateBusyError: another process holds it for longer than `wait_ms`.
+        """
+        with self.turn(), translated_errors(self.folder):
+            connection = self._for_writing()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def on_behalf_of(self, request: str) -> Iterator[None]:
@@ -246,7 +270,9 @@ class Journal:
             connection = self._for_writing()
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                return connection
+                if self._inode in (None, inode_of(self.folder)):
+                    return connection
+                connection.execute("ROLLBACK")  # it was set aside while we waited: a write to it would be lost
             except sqlite3.OperationalError as error:
                 is_ours = "readonly" in str(error) and os.access(self.folder, os.W_OK) and os.access(self.folder / FILE_NAME, os.W_OK)
                 if not is_ours or time.monotonic() > deadline:
@@ -264,12 +290,9 @@ class Journal:
         if self._loss is not None:
             raise self._loss
         connection = open_for_writing(self.folder, self._settings.wait_ms)
-        self._files = files_of(self.folder)
+        self._files, self._inode = files_of(self.folder), inode_of(self.folder)
         self._adopt(connection, True)
         return connection
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
-        owner = read_fact(connection, ARTIFACT)
-        if owner is not None and owner != self._digest:
-            found = f"it belongs to artifact {owner[:12]}…, this one is {self._digest[:12]}…"
-            raise StateError(f"the state {self.folder} is of another artifact: {found}", "give each artifact a --state of its own")
+        check_owner(connection, self._digest, self.folder)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from pathlib import Path
 
 from edge_agent.errors import StateError
 from edge_agent.journal_digests import of_values, seal_rows
 from edge_agent.journal_file import SAVE_HINT
 
 ARTIFACT, IDENTITY, COMMITS = "artifact", "identity", "commits"
+_FOREIGN_HINT = "move it with: edge-agent migrate --from ITS-ARTIFACT --to THIS-ARTIFACT; or give each artifact a --state of its own"
 
 
 def read_fact(connection: sqlite3.Connection, name: str) -> str | None:
@@ -66,3 +68,15 @@ def commits(connection: sqlite3.Connection) -> int:
         StateError: the number is damaged.
     """
     return int(read_fact(connection, COMMITS) or 0)
+
+
+def check_owner(connection: sqlite3.Connection, artifact_digest: str, folder: Path) -> None:
+    """Refuse a state that belongs to another artifact.
+
+    Raises:
+        StateError: it does, or the fact is damaged.
+    """
+    owner = read_fact(connection, ARTIFACT)
+    if owner is not None and owner != artifact_digest:
+        found = f"it belongs to artifact {owner[:12]}…, this one is {artifact_digest[:12]}…"
+        raise StateError(f"the state {folder} is of another artifact: {found}", _FOREIGN_HINT)

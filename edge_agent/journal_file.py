@@ -17,7 +17,7 @@ from edge_agent.journal_migrations import MIGRATIONS
 
 FILE_NAME = "journal.sqlite3"
 APPLICATION_ID = 0x45444741  # "EDGA"
-SAVE_HINT = "keep a copy of the directory; save what is sound with edge-agent state export, and start with another --state"
+SAVE_HINT = "keep a copy of the directory; save what is sound with edge-agent state export --salvage, and start with another --state"
 _LOG_BYTES = 4 * 1024**2  # what a checkpoint leaves of the log
 
 

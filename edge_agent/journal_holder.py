@@ -7,6 +7,7 @@ lock that this process has on the file. Linux lists them in /proc/locks; elsewhe
 from __future__ import annotations
 
 import os
+from datetime import datetime, timezone
 from pathlib import Path
 
 _LOCKS = "/proc/locks"
@@ -20,7 +21,8 @@ def holder_of(path: Path) -> str:
         path: of the database; its index lies beside it.
 
     Returns:
-        Such as "process 4711 (python -m service)", or "another process" where the system does not say which.
+        Such as "process 4711 (python -m service), running since 2026-01-31T12:00:00Z", or "another process" where the system does not
+        say which.
     """
     files = {identity for name in (f"{path}-shm", str(path)) if (identity := _identity(name))}
     try:
@@ -28,7 +30,7 @@ def holder_of(path: Path) -> str:
             pids = sorted({pid for line in locks if (pid := _writer(line, files))})
     except OSError:
         return "another process"
-    return " and ".join(_named(pid) for pid in pids) or "another process, which has let go of it meanwhile"
+    return " and ".join(_named(pid) + _since(pid) for pid in pids) or "another process, which has let go of it meanwhile"
 
 
 def _writer(line: str, files: set[int]) -> int:
@@ -56,3 +58,14 @@ def _named(pid: int) -> str:
         command = ""
     shown = "".join(c if c.isprintable() else "?" for c in command)
     return f"process {pid}" + (f" ({shown[:_SHORTEST]}{'…' if len(shown) > _SHORTEST else ''})" if shown else "")
+
+
+def _since(pid: int) -> str:
+    """When a process started: it has held the lock no longer than that; the system does not keep the time of a lock."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19])
+        booted = next(int(line.split()[1]) for line in Path("/proc/stat").read_text("ascii").splitlines() if line.startswith("btime"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return ""
+    started = datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), timezone.utc)
+    return f", running since {started:%Y-%m-%dT%H:%M:%SZ}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -51,7 +50,13 @@ def files_of(folder: Path) -> Files:
     """What tells whether a connection still reads the files that lie there: which file it is, and for a copy of it, its times too."""
     if not is_own(folder):
         return signature(folder / FILE_NAME)
-    with contextlib.suppress(OSError):
+    return inode_of(folder) or ()
+
+
+def inode_of(folder: Path) -> tuple[int, int] | None:
+    """Which file the journal is; None where there is none."""
+    try:
         facts = os.stat(folder / FILE_NAME)
-        return facts.st_dev, facts.st_ino
-    return ()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino

@@ -11,6 +11,7 @@ from edge_agent.errors import InputError
 from edge_agent.head import Head
 from edge_agent.journal_blobs import pack_head, pack_seen
 from edge_agent.journal_digests import PENDING_COLUMNS, of_bytes, seal_rows, unsealed_rows
+from edge_agent.journal_facts import COMMITS, IDENTITY, read_fact, write_fact
 from edge_agent.journal_queue import QueueWriter
 from edge_agent.journal_requests import record_request
 from edge_agent.journal_rows import Entry, read_labels
@@ -19,6 +20,7 @@ from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
 
 WAS_DAMAGED = "its row was damaged, and it was taken back: what it says may be wrong"
+TABLES = ("facts", "labels", "corrections", "pictures", "generations", "waiting", "answers", "requests", "pending")
 UNUSED_EVERY = 64  # refused corrections between two looks for what no longer acts
 
 
@@ -122,6 +124,20 @@ class Writer:
         self._connection.execute(f"INSERT INTO pending ({', '.join(PENDING_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)", row)
         seal_rows(self._connection, "pending", "correction=?", (entry.id,))
 
+    def drop(self) -> None:
+        """Drop what the limits do not allow: they may be tighter than when it was written."""
+        drop_pictures(self._connection, self._settings)
+        drop_unused(self._connection, self._settings)
+        self._connection.execute("DELETE FROM generations WHERE number < ?", (self.next_generation() - self._settings.kept_generations,))
+
+    def replace_all(self, source: sqlite3.Connection) -> None:
+        """Put what another journal of the same schema holds in the place of all that this one holds, but for whose history it is.
+
+        Args:
+            source: sound; whose it is comes from it, this state's identity and number of commits stay.
+        """
+        replace_rows(self._connection, source)
+
     def _next(self, table: str) -> int:
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (table,)).fetchone()
         return (row[0] if row else 0) + 1
@@ -144,3 +160,19 @@ def drop_unused(connection: sqlite3.Connection, settings: Settings) -> None:
     oldest = connection.execute(query, (settings.kept_unused,)).fetchone()
     if oldest is not None:
         connection.execute("UPDATE corrections SET seen=x'' WHERE NOT active AND id <= ? AND length(seen)", oldest)
+
+
+def replace_rows(connection: sqlite3.Connection, source: sqlite3.Connection) -> None:
+    """Copy every row of every table of a journal over those of another one, in its open transaction."""
+    own = [(name, read_fact(connection, name)) for name in (IDENTITY, COMMITS)]
+    for table in (*reversed(TABLES), "sqlite_sequence"):
+        connection.execute(f"DELETE FROM {table}")
+    for table in (*TABLES, "sqlite_sequence"):
+        names = [row[1] for row in source.execute(f"PRAGMA table_info({table})")]
+        if table == "sqlite_sequence":
+            connection.execute("DELETE FROM sqlite_sequence")  # inserting has put numbers there
+        rows = source.execute(f"SELECT {', '.join(names)} FROM {table}")
+        connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", rows)
+    for name, value in own:
+        if value is not None:
+            write_fact(connection, name, value)

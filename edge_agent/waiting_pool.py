@@ -47,8 +47,9 @@ class WaitingPool:
         pool = self._pool
         if pool is not None and pool.moment == moment:
             return pool
-        known = {row.place: row for row in pool.rows} if pool is not None else {}
         places = self._journal.read(waiting_places)
+        kept = pool.rows if pool is not None else ()
+        known = {row.place: row for row in kept if places.get(row.place) == row.sample_id}  # an imported state has other ones there
         read = self._journal.read(lambda connection: waiting_rows(connection, [place for place in places if place not in known]))
         known |= {row.place: row for row in read}
         rows = tuple(known[place] for place in places if place in known)

@@ -45,8 +45,8 @@ LAYERS: dict[str, set[str]] = {
     "journal_requests": {"errors", "journal_digests"},
     "journal_rows": {"errors", "guard", "head", "journal_blobs", "journal_digests", "journal_file", "runtime"},
     "journal_writer": {
-        "errors", "head", "journal_blobs", "journal_digests", "journal_queue", "journal_requests", "journal_rows", "remembering", "runtime",
-        "settings",
+        "errors", "head", "journal_blobs", "journal_digests", "journal_facts", "journal_queue", "journal_requests", "journal_rows",
+        "remembering", "runtime", "settings",
     },
     "state_reader": {"errors", "journal_digests", "journal_facts", "journal_file", "journal_migrations", "journal_rows"},
     "journal_opening": {"journal_file", "state_reader"},
@@ -74,6 +74,15 @@ LAYERS |= {
     "health_settings": {"errors", "nagios", "settings_file"},
     "check": {"nagios"},
 }
+LAYERS["fold"] = {"artifact", "keeper", "runtime"}
+LAYERS["state_check"] = {"artifact", "errors", "fold", "journal", "journal_file", "journal_mark", "keeper", "settings", "state_reader"}
+LAYERS["state_salvage"] = {"journal_digests", "journal_facts", "journal_file"}
+LAYERS["state_copy"] = {"errors", "journal_facts", "journal_file", "journal_mark", "state_check", "state_reader", "state_salvage"}
+LAYERS["state_replacing"] = {
+    "artifact", "errors", "journal", "journal_facts", "journal_file", "journal_mark", "journal_writer", "keeper", "settings", "state_copy",
+}  # fmt: skip
+LAYERS["state_compacting"] = {"errors", "journal", "state_check", "state_reader"}
+LAYERS["cli_state"] = {"artifact", "journal", "settings", "state_check", "state_compacting", "state_copy", "state_replacing"}
 LAYERS["subject"] = set(LAYERS)
 LAYERS["checks_model"] = LAYERS["checks_state"] = set(LAYERS)
 LAYERS["checks_machine"] = set(LAYERS)
