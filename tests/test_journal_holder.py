@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,10 @@ def test_the_error_names_process_and_command_until_it_is_killed(tmp_path: Path, 
     with pytest.raises(StateBusyError) as caught, journal.writing():
         pytest.fail("it must not be entered")
     assert f"is in use by process {holder.pid} ({sys.executable} -c" in caught.value.message
+    since = re.search(r", running since (\S+Z)$", caught.value.message)
+    assert since is not None
+    started = datetime.fromisoformat(since[1].replace("Z", "+00:00"))
+    assert abs((datetime.now(timezone.utc) - started).total_seconds()) < 120, "it started in this test"
     assert len(journal.records()) == 1, "readers do not wait"
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -98,4 +104,8 @@ def test_another_thread_is_named(tmp_path: Path) -> None:
         thread = threading.Thread(target=late)
         thread.start()
         thread.join(10)
-    assert found == [f"the state {tmp_path} is in use by this process ({os.getpid()}), in another thread"]
+    (message,) = found
+    said = rf"the state {re.escape(str(tmp_path))} is in use by this process \({os.getpid()}\), in another thread, for (\d+\.\d) s"
+    since = re.fullmatch(said, message)
+    assert since is not None
+    assert 0 < float(since[1]) < 10
