@@ -19,6 +19,7 @@ from edge_agent.cli_corrections import corrections
 from edge_agent.cli_engine import check_engine
 from edge_agent.cli_health import health, is_health, metrics, run_health
 from edge_agent.cli_labels import labels
+from edge_agent.cli_migrate import migrate
 from edge_agent.cli_mqtt import mqtt
 from edge_agent.cli_queue import queue
 from edge_agent.cli_serve import serve
@@ -222,6 +223,7 @@ cli.add_command(health)
 cli.add_command(metrics)
 cli.add_command(serve)
 cli.add_command(state_commands)
+cli.add_command(migrate)
 
 
 def main() -> None:

@@ -97,6 +97,19 @@ def state_import(call: Any, file: Path, replace: bool, as_json: bool) -> None:
     _show_lost(done.lost, as_json)
 
 
+@state.command("pending")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line on stdout, and nothing else there.")
+@click.pass_obj
+def state_pending(call: Any, as_json: bool) -> None:
+    """List the corrections that `migrate` could not teach again; teaching the picture takes one off the list."""
+    from edge_agent.journal import Journal
+    from edge_agent.journal_rows import read_pending
+
+    artifact, folder = _artifact_and_folder(call)
+    for found in Journal(folder, artifact.digest, call.settings(), lambda: datetime.now(timezone.utc)).read(read_pending):
+        click.echo(_line(found) if as_json else f"#{found.correction} {found.image or found.sample_id}, {found.label}: {found.reason}")
+
+
 def _artifact_and_folder(call: Any) -> tuple[Artifact, Path]:
     from edge_agent.artifact import Artifact
     from edge_agent.settings import default_state

@@ -88,13 +88,7 @@ class Journal:
         """Changes when another process has committed; None where there is no state yet. SQLite counts for one connection alone."""
         with self.lock, translated_errors(self.folder):
             connection = self._reading()
-            if connection is None:
-                return None
-            version = int(connection.execute("PRAGMA data_version").fetchone()[0])
-            if version != self._version:  # another process may have moved the state to another artifact
-                self._check_owner(connection)
-                self._version = version
-            return self._openings, version
+            return None if connection is None else (self._openings, self._version)
 
     def generation(self) -> Generation:
         """The newest generation; a damaged one is reported as one without a head.
@@ -242,6 +236,11 @@ class Journal:
             connection = self._opening(self.folder, self._settings.wait_ms)
             self._adopt(connection, False)
             self._loss = mark_fault(mark, connection, self.folder)
+        if self._connection is not None:
+            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            if version != self._version:  # another process may have moved the state to another artifact
+                self._check_owner(self._connection)
+                self._version = version
         return self._connection
 
     def _is_replaced(self) -> bool:

@@ -74,6 +74,12 @@ def waiting_picture(connection: sqlite3.Connection | None, sample_id: str) -> by
     return bytes(row[0])
 
 
+def waiting_pictures(connection: sqlite3.Connection | None) -> list[tuple[str | None, bytes]]:
+    """Name and file of each picture that waits and is sound, the first one first."""
+    rows = connection.execute("SELECT image, picture, sha256 FROM waiting ORDER BY place").fetchall() if connection else []
+    return [(image, picture) for image, picture, sha256 in rows if of_bytes(picture) == sha256]
+
+
 def not_waiting(connection: sqlite3.Connection | None, sample_id: str) -> NoReturn:
     """Say why a sample does not wait.
 
@@ -165,6 +171,12 @@ class QueueWriter:
         newest = self._connection.execute(statement, row).lastrowid or 0
         seal_rows(self._connection, "answers", "place=?", (newest,))
         self._connection.execute("DELETE FROM answers WHERE place <= ?", (newest - ANSWERS_KEPT,))
+
+    def carry(self, answer: Answer) -> None:
+        """Write down an answer of another network's state: the same picture is not asked about again, though others like it may be."""
+        statement = "INSERT OR IGNORE INTO answers (sample_id, made_at, answer, label, context) VALUES (?, ?, ?, ?, x'')"
+        self._connection.execute(statement, (answer.sample_id, answer.at, answer.answer, answer.label))
+        seal_rows(self._connection, "answers", "sample_id=?", (answer.sample_id,))
 
     def remove(self, sample_ids: Collection[str]) -> int:
         """Take pictures out of the queue; returns how many of them waited."""

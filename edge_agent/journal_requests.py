@@ -47,6 +47,12 @@ def find_request(connection: sqlite3.Connection | None, name: str) -> Requested 
     return Requested(row[1], row[2], tuple(json.loads(row[3])))
 
 
+def read_requests(connection: sqlite3.Connection | None) -> list[Requested]:
+    """Every request that is known, the first one first."""
+    rows = connection.execute("SELECT name, made_at, corrections FROM requests ORDER BY place").fetchall() if connection else []
+    return [Requested(name, made_at, tuple(json.loads(corrections))) for name, made_at, corrections in rows]
+
+
 def record_request(connection: sqlite3.Connection, name: str, moment: str, corrections: Iterable[int]) -> None:
     """Write down that a request was carried out, in the open transaction.
 

@@ -12,7 +12,7 @@ from edge_agent.errors import StateError
 from edge_agent.guard import SentinelReport
 from edge_agent.head import Head
 from edge_agent.journal_blobs import unpack_head, unpack_seen
-from edge_agent.journal_digests import CORRECTION_COLUMNS, GENERATION_COLUMNS, LABEL_COLUMNS, of_bytes, of_values
+from edge_agent.journal_digests import CORRECTION_COLUMNS, GENERATION_COLUMNS, LABEL_COLUMNS, PENDING_COLUMNS, of_bytes, of_values
 from edge_agent.journal_file import SAVE_HINT
 from edge_agent.runtime import Seen
 
@@ -65,6 +65,21 @@ class Record:
     id: int
     label: str
     seen: Seen
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A correction of another artifact's state that could not be taught again: see `Entry` for its first fields; why, in words.
+
+    `correction` was its number there. It is pending no longer once its picture is taught.
+    """
+
+    correction: int
+    made_at: str
+    image: str | None
+    sample_id: str
+    label: str
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +193,20 @@ def read_labels(connection: sqlite3.Connection) -> tuple[str, ...]:
     if [row[0] for row in rows] != list(range(len(rows))) or any(of_values(row[:-1]) != row[-1] for row in rows):
         raise StateError("the labels that were added on the device are damaged", SAVE_HINT)
     return tuple(row[1] for row in rows)
+
+
+def read_pending(connection: sqlite3.Connection | None) -> list[Pending]:
+    """The corrections that came from another artifact and wait for their pictures.
+
+    Raises:
+        StateError: one is damaged.
+    """
+    query = f"SELECT {', '.join(PENDING_COLUMNS)}, row_sha256 FROM pending ORDER BY correction"
+    rows = connection.execute(query).fetchall() if connection else []
+    for row in rows:
+        if of_values(row[:-1]) != row[-1]:
+            raise StateError(f"the pending correction {row[0]} is damaged", SAVE_HINT)
+    return [Pending(*row[:-1]) for row in rows]
 
 
 def _entry(row: Sequence[object]) -> Entry:

@@ -14,7 +14,7 @@ from edge_agent.journal_digests import PENDING_COLUMNS, of_bytes, seal_rows, uns
 from edge_agent.journal_facts import COMMITS, IDENTITY, read_fact, write_fact
 from edge_agent.journal_queue import QueueWriter
 from edge_agent.journal_requests import record_request
-from edge_agent.journal_rows import Entry, read_labels
+from edge_agent.journal_rows import Entry, Pending, read_labels
 from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
@@ -118,11 +118,18 @@ class Writer:
         self._connection.execute("UPDATE labels SET place = place - 1 WHERE place > ?", (place,))
         seal_rows(self._connection, "labels", "place >= ?", (place,))
 
-    def add_pending(self, entry: Entry, reason: str) -> None:
-        """Note a correction of another state that could not be applied to this one, and why."""
-        row = (entry.id, entry.made_at, entry.image, entry.sample_id, entry.label, reason)
+    def add_pending(self, pending: Pending) -> None:
+        """Note a correction of another state that could not be applied to this one; a number that is taken makes way for a free one."""
+        taken = self._connection.execute("SELECT 1 FROM pending WHERE correction=?", (pending.correction,)).fetchone()
+        greatest = self._connection.execute("SELECT coalesce(max(correction), 0) FROM pending").fetchone()[0]
+        number = greatest + 1 if taken else pending.correction
+        row = (number, pending.made_at, pending.image, pending.sample_id, pending.label, pending.reason)
         self._connection.execute(f"INSERT INTO pending ({', '.join(PENDING_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)", row)
-        seal_rows(self._connection, "pending", "correction=?", (entry.id,))
+        seal_rows(self._connection, "pending", "correction=?", (number,))
+
+    def carry_request(self, name: str, corrections: Sequence[int]) -> None:
+        """Write down a request that was carried out in another state, with the numbers that its corrections have in this one."""
+        record_request(self._connection, name, self.moment, corrections)
 
     def drop(self) -> None:
         """Drop what the limits do not allow: they may be tighter than when it was written."""

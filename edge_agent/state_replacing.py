@@ -72,7 +72,7 @@ def import_state(file: Path, folder: Path, artifact: Artifact, settings: Setting
             found = f"it is of artifact {copied.artifact[:12]}…, this one is {artifact.digest[:12]}…"
             raise StateError(f"{file} is of another artifact: {found}", "import it with its own --artifact, then edge-agent migrate")
         _solve_if_needed(source, artifact, settings)
-        kept = _put(source, folder, artifact.digest, settings, "import", replacing)
+        kept = put_state(source, folder, artifact.digest, settings, "import", replacing)
     return _as_it_is_now(folder, artifact, settings, kept, copied)
 
 
@@ -105,7 +105,24 @@ def replace_in_place(
     return kept
 
 
-def _put(source: sqlite3.Connection, folder: Path, digest: str, settings: Settings, cause: str, replacing: bool) -> Path | None:
+def put_state(source: sqlite3.Connection, folder: Path, digest: str, settings: Settings, cause: str, replacing: bool) -> Path | None:
+    """Put a sound journal into a directory, which need not exist.
+
+    Args:
+        source: of the new rows.
+        folder: the state directory.
+        digest: of the artifact that the state is to belong to.
+        settings: waits.
+        cause: goes into the name of what is kept.
+        replacing: whether a state that is there already may be replaced, a damaged one too; it is kept beside.
+
+    Returns:
+        Where what it held is kept, or None where it held nothing.
+
+    Raises:
+        StateError: it holds a state that may not be replaced, or cannot be written.
+        StateBusyError: another process holds it for longer than `wait_ms`.
+    """
     journal = Journal(folder, digest, settings, _now)
     try:
         return replace_in_place(source, journal, settings, cause, lambda: None, replacing)

@@ -1,4 +1,4 @@
-"""`edge-agent state`: a check that finds what is damaged, a file no larger than its limits, a copy that is sound, and put back as a whole."""
+"""`edge-agent state`: a check that finds what is damaged, a file within its limits, a sound copy, and that put back as a whole."""
 
 from __future__ import annotations
 
@@ -227,7 +227,8 @@ class TestExportAndImport:
         assert head_of(folder) == expected
         assert Path(str(done["kept"])).is_dir()
         assert ask("check")[0]["sound"]
-        assert {entry.name for entry in folder.iterdir()} <= {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", MARK_NAME, "before-import-1"}
+        ours = {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", MARK_NAME, "before-import-1"}
+        assert {entry.name for entry in folder.iterdir()} <= ours
         agent = EdgeAgent.open(ARTIFACT, folder)
         agent.correct(PHOTOS[7], TRUTHS[7])
         agent.close()

@@ -82,7 +82,9 @@ LAYERS["state_replacing"] = {
     "artifact", "errors", "journal", "journal_facts", "journal_file", "journal_mark", "journal_writer", "keeper", "settings", "state_copy",
 }  # fmt: skip
 LAYERS["state_compacting"] = {"errors", "journal", "state_check", "state_reader"}
-LAYERS["cli_state"] = {"artifact", "journal", "settings", "state_check", "state_compacting", "state_copy", "state_replacing"}
+LAYERS["cli_state"] = {
+    "artifact", "journal", "journal_rows", "settings", "state_check", "state_compacting", "state_copy", "state_replacing",
+}  # fmt: skip
 LAYERS["subject"] = set(LAYERS)
 LAYERS["checks_model"] = LAYERS["checks_state"] = set(LAYERS)
 LAYERS["checks_machine"] = set(LAYERS)
@@ -103,6 +105,11 @@ LAYERS["teaching"] = {
     "correcting", "errors", "image", "journal", "keeper", "label_rules", "observer", "results", "runtime",
 }  # fmt: skip
 LAYERS["agent"] = set(LAYERS)
+LAYERS["migrating"] = {
+    "agent", "artifact", "errors", "journal", "journal_facts", "journal_file", "journal_queue", "journal_requests", "journal_rows",
+    "settings", "state_check", "state_reader", "state_replacing", "state_salvage",
+}  # fmt: skip
+LAYERS["cli_migrate"] = {"artifact", "errors", "migrating", "settings"}
 LAYERS["speed"] = {"agent", "artifact", "errors", "image", "results", "runtime", "settings"}
 LAYERS["mqtt"] = {"agent", "errors", "health_settings", "journal_requests", "results", "settings_file"}
 LAYERS["cli_mqtt"] = {"health_settings", "mqtt"}
