@@ -109,7 +109,7 @@ LAYERS["migrating"] = {
     "agent", "artifact", "errors", "journal", "journal_facts", "journal_file", "journal_queue", "journal_requests", "journal_rows",
     "settings", "state_check", "state_reader", "state_replacing", "state_salvage",
 }  # fmt: skip
-LAYERS["cli_migrate"] = {"artifact", "errors", "migrating", "settings"}
+LAYERS["cli_migrate"] = {"artifact", "migrating", "settings"}
 LAYERS["speed"] = {"agent", "artifact", "errors", "image", "results", "runtime", "settings"}
 LAYERS["mqtt"] = {"agent", "errors", "health_settings", "journal_requests", "results", "settings_file"}
 LAYERS["cli_mqtt"] = {"health_settings", "mqtt"}
