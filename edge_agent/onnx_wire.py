@@ -1,4 +1,4 @@
-"""Just enough of ONNX's protobuf encoding to rename values in a graph and append nodes and tensors, without the package `onnx`.
+"""Just enough of ONNX's protobuf encoding to look through a graph, rename its values and append nodes and tensors, without `onnx`.
 
 Source: protobuf.dev/programming-guides/encoding, and the field numbers of `onnx/onnx.proto` (ONNX 1.x, which never reuses one).
 """
@@ -48,6 +48,50 @@ def fields(message: bytes) -> Iterator[tuple[int, bytes, bytes | None]]:
         if position > len(message):
             raise ArtifactError("the ONNX file ends in the middle of a field", "build the artifact again")
         yield number, message[start:position], payload
+
+
+def values(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """The fields of a message, in order, without a copy of any of it.
+
+    Args:
+        message: an encoded message.
+
+    Yields:
+        Field number, and its value: the bits of a number, or the bytes of a string, a message or a packed list.
+
+    Raises:
+        ArtifactError: the bytes are not a protobuf message.
+    """
+    position, end = 0, len(message)
+    while position < end:
+        key, position = _read_varint(message, position)
+        number, kind = key >> 3, key & 7
+        value: int | memoryview
+        if kind == _VARINT:
+            value, position = _read_varint(message, position)
+        elif kind == _BYTES:
+            size, position = _read_varint(message, position)
+            value, position = message[position : position + size], position + size
+        elif kind in (_FIXED64, _FIXED32):
+            size = 8 if kind == _FIXED64 else 4
+            value, position = int.from_bytes(message[position : position + size], "little"), position + size
+        else:
+            raise ArtifactError("the ONNX file is not a protobuf message", "build the artifact again")
+        if position > end:
+            raise ArtifactError("the ONNX file ends in the middle of a field", "build the artifact again")
+        yield number, value
+
+
+def varints(packed: memoryview) -> Iterator[int]:
+    """The numbers of a packed list, as unsigned.
+
+    Raises:
+        ArtifactError: the last one has no end.
+    """
+    position = 0
+    while position < len(packed):
+        value, position = _read_varint(packed, position)
+        yield value
 
 
 def bytes_field(number: int, payload: bytes) -> bytes:
@@ -101,7 +145,7 @@ def _varint(value: int) -> bytes:
     return bytes([*encoded, value])
 
 
-def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+def _read_varint(message: bytes | memoryview, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):

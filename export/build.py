@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_agent.artifact import Artifact
 from edge_agent.manifest import Manifest
+from edge_agent.onnx_rules import check_graph
 from export import writer
 from export.assemble import assemble
 from export.corrections import Home
@@ -68,6 +69,13 @@ def build(plan: BuildPlan, progress: Progress) -> BuildReport:
     with writer.staged(plan.output, plan.overwrite) as folder:
         manifest = assemble(folder, plan, prepared, fitted, progress)
         (folder / writer.MANIFEST).write_bytes(manifest.to_bytes())
-        Artifact.open(folder)
+        _check_as_the_device(Artifact.open(folder))
     timing = beside_float(plan.output, fitted, progress) if fitted.smaller is not None else None
     return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started, timing, prepared.home, fitted.learned)
+
+
+def _check_as_the_device(artifact: Artifact) -> None:
+    """A network that a device would refuse is refused here, where it can be changed."""
+    for name in artifact.manifest.files:
+        if name.endswith(".onnx"):
+            check_graph(name, artifact.read(name))

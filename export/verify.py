@@ -14,6 +14,7 @@ from edge_agent.artifact import Artifact
 from edge_agent.errors import ArtifactError
 from edge_agent.image import ImageLimits
 from edge_agent.manifest import Manifest
+from edge_agent.onnx_rules import check_graph
 from export import clean, statistics
 from export.sentinel import golden_logits
 from export.signatures import (
@@ -110,7 +111,8 @@ def _graphs(artifact: Artifact) -> Check:
     shapes = expected_shapes(artifact.manifest)
     names = [name for name in artifact.manifest.files if name.endswith(".onnx")]
     for name in names:
-        model = onnx.load_from_string(artifact.read(name))
+        content = artifact.read(name)
+        model = onnx.load_from_string(content)
         fault = clean.fault(model)
         if fault is not None:
             raise ArtifactError(f"{name} {fault}", HINT)
@@ -118,6 +120,7 @@ def _graphs(artifact: Artifact) -> Check:
             _check_standard(name, model)
             _check_shapes(name, "inputs", model.graph.input, shapes[name][0])
             _check_shapes(name, "outputs", model.graph.output, shapes[name][1])
+        check_graph(name, content)
     return Check("graphs", f"{len(names)} graphs: IR version ≤ {clean.IR_VERSION}, no external data, shapes as the manifest says")
 
 

@@ -24,6 +24,8 @@ LAYERS: dict[str, set[str]] = {
     "ort": {"errors"},
     "providers": {"errors", "ort"},
     "onnx_wire": {"errors"},
+    "onnx_operators": set(),
+    "onnx_rules": {"errors", "onnx_operators", "onnx_wire"},
     "atomic_file": {"errors"},
     "label_rules": {"errors", "manifest"},
     "journal_digests": set(),
@@ -126,7 +128,7 @@ LAYERS["cli"] = set(LAYERS)
 DEVICE_PACKAGES = {"click", "numpy", "onnxruntime", "PIL", "prometheus_client", "rich", "safetensors", "threadpoolctl", "tomli"}
 DEVICE_PACKAGES |= {"h11", "starlette", "uvicorn"}  # the extra [service]
 DEVICE_PACKAGES |= {"paho"}  # the extra [mqtt]
-WORKSTATION_MAY_IMPORT = {"artifact", "command_line", "errors", "image", "manifest", "ort"}
+WORKSTATION_MAY_IMPORT = {"artifact", "command_line", "errors", "image", "manifest", "onnx_rules", "ort"}
 
 
 def modules(package: str) -> list[Path]:
