@@ -12,7 +12,7 @@ PHOTOS ?= ../shared/data/cifar10-train.zip
 TEST_PHOTOS ?= ../shared/data/cifar10-test.zip
 WEIGHTS ?= ../shared/data/mobilenet_v3_small-cifar10-64px.pth
 
-.PHONY: help demo test browser lint types unit artifacts field bench bench-learning bench-page screenshots bench-queue bench-service bench-engines test-platforms test-aarch64 device-size clean
+.PHONY: help demo test browser lint types unit artifacts field bench bench-learning bench-page screenshots bench-queue bench-service bench-engines test-models test-platforms test-aarch64 device-size clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ screenshots: $(WORKSTATION)/ready browser  ## the review page's pictures in docs
 
 bench-engines: $(WORKSTATION)/ready  ## a step of either engine, side by side: times and peak memory
 	$(WORKSTATION)/bin/python benchmarks/engines.py
+
+test-models: $(WORKSTATION)/ready $(DEVICE)/ready  ## all 80 of torchvision's classifiers the whole way, into docs/models.md: NAMES="…" for some
+	$(WORKSTATION)/bin/python tests/models/every_network.py --device $(CURDIR)/$(DEVICE)/bin/python $(NAMES)
 
 test-platforms: $(DEVICE)/ready  ## the same answers on every Python here, oldest to newest ONNX Runtime: GPU_WHEELS=1 for those too
 	$(DEVICE)/bin/python tests/platforms/matrix.py $(if $(GPU_WHEELS),--gpu-wheels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 from edge_agent import __version__
 from edge_agent.manifest import GoldenFacts, Manifest, ModelFacts, NewClass, ParityFacts, Producer, SentinelFacts, StatisticsFacts
 from edge_agent.ort import import_onnxruntime
-from export import cautions, clean, parity, statistics, weights, writer
+from export import card, cautions, clean, parity, statistics, weights, writer
 from export.backbone_graph import write_backbone
 from export.dataset import Progress, batches
 from export.fit import Fitted
@@ -102,7 +103,7 @@ def assemble(folder: Path, plan: BuildPlan, prepared: Prepared, fitted: Fitted, 
         *cautions.of_corrections(prepared.home),
         *cautions.of_results(results.leak, results.sentinel.accuracy, classes, prepared.network.weights.state is None),
     )
-    return _manifest(folder, plan, prepared, fitted, results, facts, warnings)
+    return _with_card(folder, plan, prepared, fitted, results, _manifest(folder, plan, prepared, fitted, results, facts, warnings))
 
 
 def capacity_for(classes: int) -> int:
@@ -180,6 +181,17 @@ def _write_data(folder: Path, prepared: Prepared, fitted: Fitted, results: Resul
     (folder / "golden").mkdir()
     for number, content in enumerate(results.golden.files):
         (folder / f"golden/{number:02d}.png").write_bytes(content)
+
+
+def _with_card(folder: Path, plan: BuildPlan, prepared: Prepared, fitted: Fitted, results: Results, manifest: Manifest) -> Manifest:
+    """Write the model card; returns the manifest that lists it."""
+    labels, measured, sentinel = prepared.labels, fitted.measured, results.sentinel
+    shown = np.bincount(measured.labels, minlength=len(labels))
+    random = prepared.network.weights.state is None and fitted.learned is None
+    known = card.Known(labels, shown, sentinel.logits, sentinel.labels, fitted.learned, random, plan.licence)
+    content = card.card(manifest, known)
+    (folder / card.CARD).write_bytes(content)
+    return dataclasses.replace(manifest, files={**manifest.files, card.CARD: writer.entry(content)})
 
 
 def half(array: FloatArray) -> NDArray[np.float16]:

@@ -37,6 +37,7 @@ class BuildPlan:
         max_accuracy_drop: greatest accepted loss by quantising, in points.
         force: whether a greater loss is accepted.
         corrections: directories that devices exported.
+        licence: what the model card says of the terms of use, or None.
     """
 
     model: str
@@ -54,6 +55,7 @@ class BuildPlan:
     max_accuracy_drop: float = 1.0
     force: bool = False
     corrections: tuple[Path, ...] = ()
+    licence: str | None = None
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,13 @@ def entries(folder: Path) -> dict[str, FileEntry]:
     found: dict[str, FileEntry] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST:
-            content = path.read_bytes()
-            found[path.relative_to(folder).as_posix()] = FileEntry(len(content), hashlib.sha256(content).hexdigest())
+            found[path.relative_to(folder).as_posix()] = entry(path.read_bytes())
     return found
+
+
+def entry(content: bytes) -> FileEntry:
+    """Size and digest of a file's content."""
+    return FileEntry(len(content), hashlib.sha256(content).hexdigest())
 
 
 def _parent(output: Path) -> Path:

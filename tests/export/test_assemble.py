@@ -48,7 +48,7 @@ def test_manifest_says_what_was_built(artifact: Artifact, sample: Sample) -> Non
 
 def test_files_are_those_of_the_format(artifact: Artifact) -> None:
     assert set(artifact.manifest.files) == {
-        "labels.txt", "backbone.onnx", "statistics.safetensors", "last_layer.safetensors", "portable/step.onnx",
+        "labels.txt", "backbone.onnx", "statistics.safetensors", "last_layer.safetensors", "portable/step.onnx", "README.md",
         *(f"golden/{number:02d}.png" for number in range(8)),
         *(f"training/{name}" for name in ("training_model.onnx", "eval_model.onnx", "optimizer_model.onnx", "checkpoint", "checkpoint-64")),
     }  # fmt: skip

@@ -119,6 +119,21 @@ def test_old_densenet_names_are_read(tmp_path: Path) -> None:
     assert list(read) == ["features.denseblock1.denselayer1.norm1.weight", "features.denseblock1.denselayer1.conv2.weight"]
 
 
+def test_old_vit_names_are_read(tmp_path: Path) -> None:
+    old = {f"encoder.layers.encoder_layer_3.mlp.linear_{place}.{kind}": torch.ones(2) for place in (1, 2) for kind in ("weight", "bias")}
+    read = weights.read_state(saved(old, tmp_path / "w.pth"))
+    assert list(read) == [f"encoder.layers.encoder_layer_3.mlp.{place}.{kind}" for place in (0, 3) for kind in ("weight", "bias")]
+
+
+def test_weights_without_torchs_record_of_versions(tmp_path: Path) -> None:
+    """Only tensors are read from a file; mnasnet's own loader refuses them."""
+    from torchvision.models import mnasnet0_5
+
+    trained, fresh = mnasnet0_5(num_classes=3), mnasnet0_5(num_classes=3)
+    weights.load(fresh, weights.read_state(saved(trained.state_dict(), tmp_path / "w.pth")), "these")
+    assert weights.state_digest(fresh) == weights.state_digest(trained)
+
+
 def test_torchvisions_own_file_is_recognised(tmp_path: Path) -> None:
     path = saved(state(), tmp_path / "any name.pth")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
