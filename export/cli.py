@@ -64,6 +64,7 @@ def image_options(command: Command) -> Command:
 @click.option("--max-accuracy-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, metavar="POINTS", help="By --quantize.")
 @click.option("--force", is_flag=True, help="Accept a greater loss by --quantize; it is recorded.")
 @click.option("--corrections", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="What a device taught; may be repeated.")
+@click.option("--licence", metavar="TEXT", help="What the model card says of the terms of use.")
 @click.option("--overwrite", is_flag=True, help="Replace an artifact that lies at --output.")
 @json_option
 def build(
@@ -84,6 +85,7 @@ def build(
     max_accuracy_drop: float,
     force: bool,
     corrections: tuple[Path, ...],
+    licence: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -98,6 +100,7 @@ def build(
     plan = BuildPlan(
         model, weights, labels, data, output, overrides, spare_classes, limit, overwrite, seed,
         quantize=quantize, max_accuracy_drop=max_accuracy_drop, force=force, corrections=corrections,
+        licence=licence,
     )  # fmt: skip
     with progress_on_stderr() as progress:
         report = run_build(plan, progress)
