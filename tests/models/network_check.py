@@ -3,8 +3,9 @@
 Each prints one JSON object. What does not hold ends the process with the reason on stderr.
 
 The weights are random, but not as they are drawn: untrained batch normalisation lets the signal of a deep network die (logits of 1e-9), and
-then every comparison holds. So its statistics are those of the pictures, and the last layer is scaled until logits differ as a trained
-network's do.
+then every comparison holds. So its variances follow the pictures, and the last layer is scaled until logits differ from picture to picture.
+Its means stay zero and signals stay small: random layers that are centred, or bend much, double a difference in the last digit every few
+layers, and then no comparison holds.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Any
 SPARE_CLASSES = 2
 CORRECTIONS = 5  # timed; each from the artifact's own network, the one before taken back
 PASSES = 3
-SPREAD = 2.0  # standard deviation of a logit over the pictures, before calibration
-LEAST_SPREAD = 0.05  # after it: below, there would be nothing to compare
+ROOM = 16.0  # variance that batch normalisation is told, of the one there is: small signals keep sigmoids straight
+SPREAD = 0.5  # standard deviation of a logit over the pictures, before calibration
+LEAST_SPREAD = 0.02  # after it: below, there would be nothing to compare
 RELATIVE = 1e-3  # greatest difference to PyTorch, of the spread
 
 
@@ -85,18 +87,20 @@ def write_weights(name: str, data: Path, input_px: int, path: Path) -> None:
     given, labels = source.Weights(None, "random weights", None, None), sorted(folder for folder in data.iterdir())
     spec = source.image_spec(name, None, source.Overrides(input_size_px=input_px))
     module = source.build(name, given, len(labels), spec, seed=0).module
-    pictures = [path for folder in labels for path in sorted(folder.iterdir())[:2]]
+    pictures = [path for folder in labels for path in sorted(folder.iterdir())]
     images = torch.stack([torch.from_numpy(to_tensor(open_picture(picture, ImageLimits()), spec)) for picture in pictures])
-    for part in module.modules():
-        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
-            part.reset_running_stats()
-            part.momentum = None  # the mean over all passes: here the one
-            part.train()
+
+    def fit(norm: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        norm.running_var = ROOM * (given[0] ** 2).mean((0, 2, 3))
+
+    hooks = [part.register_forward_pre_hook(fit) for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    last = module.get_submodule(source.last_layer_name(name))
     with torch.no_grad():
-        module(images)
-        logits = module.eval()(images)
-        last = module.get_submodule(source.last_layer_name(name))
+        last.weight.copy_(torch.randn(last.weight.shape, generator=torch.Generator().manual_seed(0)))  # vit begins with zeros
+        logits = module(images)
         last.weight.mul_(SPREAD / float(logits.std(dim=0).mean()))
+    for hook in hooks:
+        hook.remove()
     torch.save(module.state_dict(), path)
 
 
