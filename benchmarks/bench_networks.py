@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def one_network(photos: list[Photo], classes: int, output: Path) -> None:
         torch.manual_seed(0)
         folder.mkdir(parents=True)
         torch.save(mobilenet_v3_small(num_classes=classes).state_dict(), output / f"network-{classes}.pth")
-        sort_photos(photos, [f"{photo.label}-{number % kinds:03}" for number, photo in enumerate(photos)], folder)
+        counts, labels = Counter[str](), []
+        for photo in photos:
+            labels.append(f"{photo.label}-{counts[photo.label] % kinds:03}")
+            counts[photo.label] += 1
+        sort_photos(photos, labels, folder)
     build(folder, output / f"network-{classes}.pth", SIDE_PX, output / f"network-{classes}")
 
 

@@ -23,6 +23,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from learning_tables import markdown_table, with_tables
+
 from edge_agent.agent import EdgeAgent
 
 ROOT = Path(__file__).parents[1]
@@ -243,12 +245,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="under load")
     parser.add_argument("--count", type=int, default=1000, help="requests of the single client")
+    parser.add_argument("--write", action="store_true", help="the table into docs/service.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edge-agent-service-") as folder:
         rows = measured(Path(folder), options.seconds, options.count)
-    print("| measured | found | bound | |\n|---|---|---|---|")
-    for row in rows:
-        print(f"| {row.what} | {row.found} | {row.bound} | {('kept' if row.kept else '**missed**') if row.bound else ''} |")
+    cells = [(row.what, row.found, row.bound, ("kept" if row.kept else "**missed**") if row.bound else "") for row in rows]
+    table = markdown_table(("measured", "found", "bound", ""), cells)
+    print(table)
+    if options.write:
+        page = ROOT / "docs/service.md"
+        page.write_text(with_tables(page.read_text("utf-8"), ("service",), {"service": table}), "utf-8")
     sys.exit(0 if all(row.kept for row in rows) else 1)
 
 

@@ -97,7 +97,9 @@ class Address:
 
     def _tcp(self) -> socket.socket:
         address = self._numeric()
-        opened = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        # asyncio looks at the protocol before it sends small segments at once; else an answer waits 40 ms for the client's delayed ACK
+        opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if os.name == "posix":  # elsewhere it would let two programs share a port
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

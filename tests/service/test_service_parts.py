@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,23 @@ class TestLimits:
 
 
 class TestAddress:
+    def test_an_answer_does_not_wait_for_the_clients_acknowledgement(self) -> None:
+        """Small segments are sent at once (no Nagle): else head and body of an answer are 40 ms apart on a kept connection."""
+
+        async def accepted() -> int:
+            found = asyncio.get_running_loop().create_future()
+            listening = Address(None, "127.0.0.1", 0).listen()
+            server = await asyncio.start_server(lambda _, writer: found.set_result(writer), sock=listening)
+            async with server:
+                _, client = await asyncio.open_connection(*listening.getsockname())
+                writer = await found
+                delay = int(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                for each in (client, writer):
+                    each.close()
+                return delay
+
+        assert asyncio.run(accepted())
+
     def test_loopback_is_asked_by_its_names(self) -> None:
         assert Address(None, "127.0.0.1", 8765).allowed_hosts(8765) == {"localhost:8765", "127.0.0.1:8765", "[::1]:8765"}
         assert "localhost" in Address(None, "::1", 80).allowed_hosts(80)
