@@ -8,7 +8,8 @@ import numpy as np
 
 from edge_agent.artifact import Artifact
 from edge_agent.atomic_file import write_atomically
-from edge_agent.errors import RuntimeUnavailable
+from edge_agent.chained import FIRST, SECOND
+from edge_agent.errors import InputError, RuntimeUnavailable
 from edge_agent.head import Head
 from edge_agent.image import ImageLimits, open_picture, to_tensor
 from edge_agent.onnx_wire import (
@@ -43,10 +44,13 @@ def write_corrected_onnx(artifact: Artifact, backbone: Backbone, head: Head, pat
         The greatest difference of a logit.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or one file cannot hold the network.
         RuntimeUnavailable: ONNX Runtime refuses the file, or it does not answer as the agent does.
     """
-    model = corrected_model(artifact.read("backbone.onnx"), head)
+    if SECOND in artifact.manifest.files:
+        found = "the network lies in two files, since one ONNX file holds 2 GiB at most: the corrected network cannot be one file"
+        raise InputError(found, "build the artifact from a smaller network")
+    model = corrected_model(artifact.read(FIRST), head)
     pictures = [artifact.read(f"golden/{place:02}.png") for place in range(artifact.manifest.golden.count)]
     images = np.stack([to_tensor(open_picture(picture, limits, "a golden sample"), artifact.manifest.image) for picture in pictures])
     try:

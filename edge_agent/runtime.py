@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.artifact import Artifact
+from edge_agent.chained import backbone_files, chained
 from edge_agent.errors import RuntimeUnavailable
 from edge_agent.providers import CPU, CUDA, PROVIDERS, cpu_session, try_cuda
 
@@ -70,15 +71,15 @@ class Backbone:
         """
         if provider not in PROVIDERS:
             raise RuntimeUnavailable(f"provider {provider!r} is not supported", f"use one of {', '.join(PROVIDERS)}")
-        network = artifact.read("backbone.onnx")
+        networks = {name: artifact.read(name) for name in backbone_files(artifact.manifest.files)}
         if provider == CPU:
-            return cls(cpu_session(network, "backbone.onnx", threads), CPU, "asked for")
-        session, fault = try_cuda(network, threads)
+            return cls(_on_cpu(networks, threads), CPU, "asked for")
+        session, fault = _on_cuda(networks, threads)
         if session is not None:
             return cls(session, CUDA, "asked for" if provider == CUDA else "CUDA works here")
         if provider == CUDA:
             raise _cuda_missing(fault)
-        return cls(cpu_session(network, "backbone.onnx", threads), CPU, f"{CUDA} cannot be used: {fault}")
+        return cls(_on_cpu(networks, threads), CPU, f"{CUDA} cannot be used: {fault}")
 
     def run(self, images: FloatArray) -> Seen:
         """One pass.
@@ -96,6 +97,21 @@ class Backbone:
             return Seen(*self.session.run(["logits", "features", "context"], {"image": images}))
         except Exception as error:  # ONNX Runtime's exceptions have no common class of their own
             raise RuntimeUnavailable(f"ONNX Runtime failed on {images.shape}: {error}", "free memory, or give fewer pictures") from None
+
+
+def _on_cpu(networks: Mapping[str, bytes], threads: int) -> Any:
+    return chained([cpu_session(network, name, threads) for name, network in networks.items()])
+
+
+def _on_cuda(networks: Mapping[str, bytes], threads: int) -> tuple[Any | None, str]:
+    """Every file on CUDA, or none and what is missing."""
+    sessions = []
+    for network in networks.values():
+        session, fault = try_cuda(network, threads)
+        if session is None:
+            return None, fault
+        sessions.append(session)
+    return chained(sessions), ""
 
 
 def _cuda_missing(fault: str) -> RuntimeUnavailable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_agent.artifact import Artifact
 from edge_agent.manifest import Manifest
 from edge_agent.onnx_rules import check_graph
-from export import writer
+from export import report, report_facts, writer
 from export.assemble import assemble
 from export.corrections import Home
 from export.dataset import Progress, Unreadable
@@ -31,6 +31,7 @@ class BuildReport:
         timing: a pass of the quantised network beside one of the float network; None where the network stayed in float32.
         home: what devices taught, or None where no corrections were given.
         learned: what was trained before the network was frozen, or None.
+        page: the report that was written, or None.
     """
 
     output: Path
@@ -40,6 +41,7 @@ class BuildReport:
     timing: Timing | None = None
     home: Home | None = None
     learned: Learned | None = None
+    page: Path | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -60,7 +62,8 @@ def build(plan: BuildPlan, progress: Progress) -> BuildReport:
     Raises:
         UsageError: the plan itself is wrong.
         InputError: weights, labels or pictures cannot be used.
-        ArtifactError: the written files do not agree with PyTorch, or cannot be written; nothing is kept.
+        ArtifactError: the written files do not agree with PyTorch, or cannot be written; nothing is kept, but for the artifact where it
+            is its report that cannot be written.
         RuntimeUnavailable: a tool that the export needs is missing.
     """
     started = time.monotonic()
@@ -71,7 +74,11 @@ def build(plan: BuildPlan, progress: Progress) -> BuildReport:
         (folder / writer.MANIFEST).write_bytes(manifest.to_bytes())
         _check_as_the_device(Artifact.open(folder))
     timing = beside_float(plan.output, fitted, progress) if fitted.smaller is not None else None
-    return BuildReport(plan.output, manifest, fitted.unreadable, time.monotonic() - started, timing, prepared.home, fitted.learned)
+    if plan.report is not None:
+        so_far = report_facts.Course(fitted, {}, timing, time.monotonic() - started)
+        report.write(report_facts.gather(plan, prepared, so_far, progress), plan.report)
+    elapsed_s = time.monotonic() - started
+    return BuildReport(plan.output, manifest, fitted.unreadable, elapsed_s, timing, prepared.home, fitted.learned, plan.report)
 
 
 def _check_as_the_device(artifact: Artifact) -> None:

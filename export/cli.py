@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MOST_PX = 8192
+CALLED = "edge_agent.called"  # how the command was called, in click's context
 MOST_NAMED = 10  # pictures that could not be read
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there.")
@@ -50,7 +53,16 @@ def image_options(command: Command) -> Command:
     return command
 
 
-@cli.command()
+class _Recalling(click.Command):
+    """A command that knows how it was called, word by word: a report names it so that it can be called again."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words, then parse them."""
+        ctx.meta[CALLED] = shlex.join(["edge-export", str(ctx.info_name), *args])
+        return super().parse_args(ctx, args)
+
+
+@cli.command(cls=_Recalling)
 @click.option("--model", required=True, metavar="NAME", help="One of `edge-export models`.")
 @click.option("--weights", required=True, metavar="FILE|default|none", help="A state dict file, torchvision's own, or random.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="One label per line; default: the folders of --data.")
@@ -65,9 +77,13 @@ def image_options(command: Command) -> Command:
 @click.option("--force", is_flag=True, help="Accept a greater loss by --quantize; it is recorded.")
 @click.option("--corrections", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="What a device taught; may be repeated.")
 @click.option("--licence", metavar="TEXT", help="What the model card says of the terms of use.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Default: OUTPUT.report.html.")
+@click.option("--no-report", is_flag=True, help="Write no report; it takes up to half a minute.")
 @click.option("--overwrite", is_flag=True, help="Replace an artifact that lies at --output.")
 @json_option
+@click.pass_context
 def build(
+    context: click.Context,
     model: str,
     weights: str,
     labels: Path | None,
@@ -86,6 +102,8 @@ def build(
     force: bool,
     corrections: tuple[Path, ...],
     licence: str | None,
+    report: Path | None,
+    no_report: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -100,17 +118,17 @@ def build(
     plan = BuildPlan(
         model, weights, labels, data, output, overrides, spare_classes, limit, overwrite, seed,
         quantize=quantize, max_accuracy_drop=max_accuracy_drop, force=force, corrections=corrections,
-        licence=licence,
+        licence=licence, report=None if no_report else report or _beside(output), command=context.meta[CALLED],
     )  # fmt: skip
     with progress_on_stderr() as progress:
-        report = run_build(plan, progress)
-    for picture in report.unreadable[:MOST_NAMED]:
+        done = run_build(plan, progress)
+    for picture in done.unreadable[:MOST_NAMED]:
         click.echo(f"not read: {picture}", err=True)
-    if len(report.unreadable) > MOST_NAMED:
-        click.echo(f"not read: {len(report.unreadable) - MOST_NAMED} more", err=True)
-    for line in report.home.listed() if report.home is not None else ():
+    if len(done.unreadable) > MOST_NAMED:
+        click.echo(f"not read: {len(done.unreadable) - MOST_NAMED} more", err=True)
+    for line in done.home.listed() if done.home is not None else ():
         click.echo(line, err=True)
-    show_build(report) if not as_json else click.echo(json.dumps(build_json(report), ensure_ascii=False))
+    show_build(done) if not as_json else click.echo(json.dumps(build_json(done), ensure_ascii=False))
 
 
 @cli.command()
@@ -139,12 +157,19 @@ def models(as_json: bool) -> None:
         show_networks(networks())
 
 
+def _beside(output: Path) -> Path:
+    """Where the report lies unless it is told: the artifact's own folder holds only what its manifest lists."""
+    place = Path(os.path.abspath(output))
+    return place.with_name(f"{place.name}.report.html")
+
+
 def build_json(report: BuildReport) -> dict[str, object]:
     """The keys of `build --json`: the manifest's facts, and what stands around them."""
     from export.printing import artifact_bytes, memory_bytes
 
     return {
         "output": str(report.output),
+        "report": None if report.page is None else str(report.page),
         "elapsed_s": round(report.elapsed_s, 1),
         "artifact_bytes": artifact_bytes(report.manifest),
         "device_memory_bytes": memory_bytes(report.manifest),

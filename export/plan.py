@@ -38,6 +38,8 @@ class BuildPlan:
         force: whether a greater loss is accepted.
         corrections: directories that devices exported.
         licence: what the model card says of the terms of use, or None.
+        report: the page to write, or None.
+        command: that is named in it.
     """
 
     model: str
@@ -56,6 +58,8 @@ class BuildPlan:
     force: bool = False
     corrections: tuple[Path, ...] = ()
     licence: str | None = None
+    report: Path | None = None
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def prepare(plan: BuildPlan) -> Prepared:
     source.check_name(plan.model)
     _check_numbers(plan)
     writer.check_output(plan.output, plan.overwrite)
+    if plan.report is not None:
+        writer.check_report(plan.report, plan.output)
     given_labels = label_rules.read_labels(plan.labels) if plan.labels is not None else None
     folders = dataset.scan(plan.data)
     names = label_rules.check_labels([folder.name for folder in folders], f"folders of {plan.data}, number ")

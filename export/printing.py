@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from edge_agent.chained import backbone_files
 from edge_agent.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def show_build(report: BuildReport) -> None:
         _print(f"{'a pass':<17} {escape(report.timing.sentence)}")
     if report.home is not None:
         _print(f"{'corrections':<17} {report.home.used} pictures from {report.home.directories} devices' directories")
+    if report.page is not None:
+        _print(f"{'report':<17} {escape(str(report.page))}")
     for warning in report.warnings:
         _print(f"[yellow]warning[/yellow]: {escape(warning)}")
 
@@ -88,7 +91,8 @@ def artifact_bytes(manifest: Manifest) -> int:
 
 def memory_bytes(manifest: Manifest) -> int:
     """What the device's process needs at its peak while it corrects, roughly."""
-    return round(BASE_MEMORY_BYTES + MEMORY_PER_BYTE * manifest.files["backbone.onnx"].bytes)
+    network = sum(manifest.files[name].bytes for name in backbone_files(manifest.files))
+    return round(BASE_MEMORY_BYTES + MEMORY_PER_BYTE * network)
 
 
 def build_facts(manifest: Manifest) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from edge_agent.artifact import Artifact
+from edge_agent.chained import FIRST, SECOND, backbone_files
 from edge_agent.errors import ArtifactError
 from edge_agent.image import ImageLimits
 from edge_agent.manifest import Manifest
@@ -33,6 +34,7 @@ STEP_TOLERANCE = 1e-5
 LEAK_TOLERANCE = 1e-3  # the contexts are kept in float16
 HINT = "build the artifact again"
 FREE = 0  # a dimension without a fixed size
+Shapes = dict[str, tuple[int, ...]]  # by name
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,22 @@ def verify(path: Path) -> VerifyReport:
     return VerifyReport(artifact, tuple(check(artifact) for check in checks))
 
 
-def expected_shapes(manifest: Manifest) -> dict[str, tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]]:
-    """Inputs and outputs of the graphs that a device runs, by file: name → shape, 0 where the size is free."""
+def expected_shapes(manifest: Manifest, between: Shapes) -> dict[str, tuple[Shapes, Shapes]]:
+    """Inputs and outputs of the graphs that a device runs, by file.
+
+    Args:
+        manifest: of the artifact.
+        between: what the first of two backbone files gives the second; empty where there is one.
+    """
     rows = manifest.classes + manifest.spare_classes
     head = dict(zip(HEAD_INPUTS, ((FREE, FREE), (FREE, rows), (FREE, rows), (FREE,)), strict=True))
     step = {**head, "learning_rate": (), PARAMETER: (rows, FREE)}
     widths = (manifest.classes, manifest.features, manifest.directions)
+    image: Shapes = {BACKBONE_INPUT: (FREE, 3, *manifest.image.crop_px)}
+    outputs: Shapes = {name: (FREE, width) for name, width in zip(BACKBONE_OUTPUTS, widths, strict=True)}
     return {
-        "backbone.onnx": (
-            {BACKBONE_INPUT: (FREE, 3, *manifest.image.crop_px)},
-            {name: (FREE, width) for name, width in zip(BACKBONE_OUTPUTS, widths, strict=True)},
-        ),
+        FIRST: (image, between or outputs),
+        SECOND: (between, outputs),
         "portable/step.onnx": (
             {name: step[name] for name in STEP_INPUTS},
             dict(zip(STEP_OUTPUTS, ((), (rows, FREE), (FREE, rows)), strict=True)),
@@ -108,14 +115,16 @@ def _files(artifact: Artifact) -> Check:
 
 
 def _graphs(artifact: Artifact) -> Check:
-    shapes = expected_shapes(artifact.manifest)
-    names = [name for name in artifact.manifest.files if name.endswith(".onnx")]
+    names, between = sorted(name for name in artifact.manifest.files if name.endswith(".onnx")), Shapes()
     for name in names:
         content = artifact.read(name)
         model = onnx.load_from_string(content)
         fault = clean.fault(model)
         if fault is not None:
             raise ArtifactError(f"{name} {fault}", HINT)
+        if name == SECOND:  # it is read before the first
+            between = _shapes(model.graph.input)
+        shapes = expected_shapes(artifact.manifest, between)
         if name in shapes:
             _check_standard(name, model)
             _check_shapes(name, "inputs", model.graph.input, shapes[name][0])
@@ -133,15 +142,19 @@ def _check_standard(name: str, model: onnx.ModelProto) -> None:
 
 
 def _check_shapes(name: str, side: str, values: Sequence[onnx.ValueInfoProto], expected: dict[str, tuple[int, ...]]) -> None:
-    found = {v.name: tuple(d.dim_value if d.HasField("dim_value") else FREE for d in v.type.tensor_type.shape.dim) for v in values}
+    found = _shapes(values)
     if found != expected:
         raise ArtifactError(f"{name} has the {side} {found}, the manifest says {expected} (0: free)", HINT)
+
+
+def _shapes(values: Sequence[onnx.ValueInfoProto]) -> Shapes:
+    return {v.name: tuple(d.dim_value if d.HasField("dim_value") else FREE for d in v.type.tensor_type.shape.dim) for v in values}
 
 
 def _golden(artifact: Artifact) -> Check:
     manifest = artifact.manifest
     files = [artifact.read(f"golden/{number:02d}.png") for number in range(manifest.golden.count)]
-    session = WrittenBackbone(artifact.read("backbone.onnx"))
+    session = WrittenBackbone([artifact.read(name) for name in backbone_files(manifest.files)])
     found = golden_logits(session, files, manifest.image, ImageLimits())
     difference = float(np.abs(found - artifact.statistics.golden_logits).max())
     detail = f"{len(files)} pictures give the logits that they should"

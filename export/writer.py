@@ -39,6 +39,27 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise ArtifactError(f"--output {output} cannot be written: {existing} is not a writable directory", "give another --output")
 
 
+def check_report(report: Path, output: Path) -> None:
+    """Refuse a report that could not be written, or that would lie among the files of the artifact, which only its manifest may list.
+
+    Args:
+        report: the file to be.
+        output: the artifact's directory to be.
+
+    Raises:
+        UsageError: it lies in the artifact, or is a directory.
+        ArtifactError: the folder around it cannot be written.
+    """
+    place = Path(os.path.abspath(report))
+    if Path(os.path.abspath(output)) in (place, *place.parents):
+        raise UsageError(f"--report {report} lies in the artifact, which holds only what its manifest lists", "put it beside it")
+    if place.is_dir():
+        raise UsageError(f"--report {report} is a directory", "give a file's name")
+    existing = next(folder for folder in place.parents if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise ArtifactError(f"--report {report} cannot be written: {existing} is not a writable directory", "give another --report")
+
+
 @contextlib.contextmanager
 def staged(output: Path, overwrite: bool) -> Iterator[Path]:
     """A directory to write into; it becomes `output` when the block ends well, and vanishes when it does not.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.chained import FIRST, SECOND, chained
 from edge_agent.errors import ArtifactError, RuntimeUnavailable
 from edge_agent.ort import import_onnxruntime
 from export.signatures import BACKBONE_INPUT, BACKBONE_OUTPUTS, CHECKPOINT, HEAD_INPUTS, PARAMETER, STEP_OUTPUTS, TRAINING_GRAPHS
@@ -68,18 +70,21 @@ def greatest_difference(found: FloatArray, expected: FloatArray) -> float:
 
 
 class WrittenBackbone:
-    """A session on `backbone.onnx`.
+    """A session on `backbone.onnx`, with `backbone-2.onnx` where there is one.
 
     Args:
-        network: the content of the file, or its path.
+        network: the content of the file, its path, or the contents of both files.
         optimised: whether ONNX Runtime may replace its operators by faster ones, as it does on a device.
 
     Raises:
         ArtifactError: ONNX Runtime refuses it.
     """
 
-    def __init__(self, network: bytes | Path, optimised: bool = True) -> None:
-        self._session: Any = session_for(network, "backbone.onnx", optimised)
+    def __init__(self, network: bytes | Path | Sequence[bytes], optimised: bool = True) -> None:
+        sources: Sequence[bytes | Path] = [network] if isinstance(network, (bytes, Path)) else network
+        if isinstance(network, Path) and network.with_name(SECOND).is_file():
+            sources = [network, network.with_name(SECOND)]
+        self._session: Any = chained([session_for(source, name, optimised) for source, name in zip(sources, (FIRST, SECOND), strict=False)])
 
     def run(self, image: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Logits `[N, C]`, features `[N, D]` and context `[N, K]` of `image` `[N, 3, H, W]`.

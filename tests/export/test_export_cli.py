@@ -89,7 +89,9 @@ def test_options_become_the_plan(planned: list[BuildPlan], capsys: pytest.Captur
     status, out, err = run(capsys, *arguments.split())
     assert status == 0 and "backbone.onnx" in out and "warning: " in out
     overrides = Overrides(96, 100, "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    assert planned == [BuildPlan("resnet18", "w.pth", Path("l.txt"), Path("d"), Path("o"), overrides, 3, 99, True, 7)]
+    page, called = Path("o.report.html").absolute(), f"edge-export {arguments}"
+    plan = BuildPlan("resnet18", "w.pth", Path("l.txt"), Path("d"), Path("o"), overrides, 3, 99, True, 7, report=page, command=called)
+    assert planned == [plan]
     lines = err.splitlines()
     assert lines[0] == "pretending: 1" and lines[1] == "not read: cat/0.jpg: damaged"
     assert lines[-1] == "not read: 2 more" and len(lines) == 12
@@ -100,6 +102,29 @@ def test_options_of_quantising_become_the_plan(planned: list[BuildPlan], capsys:
     status, _, _ = run(capsys, *arguments.split())
     assert status == 0
     assert (planned[0].quantize, planned[0].max_accuracy_drop, planned[0].force) == ("int8", 2.5, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "report"), [([], "deep/out.report.html"), (["--report", "a page.html"], "a page.html"), (["--no-report"], None)]
+)
+def test_where_the_report_lies(
+    given: list[str], report: str | None, planned: list[BuildPlan], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "deep" / "out"
+    arguments = ["build", "--model", "resnet18", "--weights", "none", "--data", "my photos", "--output", f"{output}/", "--licence", "MIT"]
+    status, _, _ = run(capsys, *arguments, *given)
+    assert status == 0 and planned[0].licence == "MIT"
+    expected = None if report is None else tmp_path / report if not given else Path(report)
+    assert planned[0].report == expected
+    assert planned[0].command.startswith("edge-export build --model resnet18 --weights none --data 'my photos' --output ")
+
+
+@pytest.mark.parametrize(
+    ("report", "found"), [("out/report.html", "lies in the artifact"), ("out", "lies in the artifact"), (".", "is a directory")]
+)
+def test_report_in_the_way(report: str, found: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, *build_arguments(photos, tmp_path / "out", "--report", tmp_path / report))
+    assert status == 64 and found in one_line(err) and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("wrong", [("--quantize", "int4"), ("--max-accuracy-drop", "-1"), ("--max-accuracy-drop", "a lot")])

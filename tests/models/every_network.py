@@ -104,7 +104,7 @@ def summary(rows: list[dict[str, Any]], expected: int) -> str:
     if good:
         slowest, least = max(good, key=lambda row: row["correction_ms"]), min(row["spread"] for row in good)
         lines.append(
-            f"Greatest difference to PyTorch: {max(row['logits'] for row in good):.0e} of a logit, which differs by {least:.1f} or more "
+            f"Greatest difference to PyTorch: {max(row['logits'] for row in good):.0e} of a logit, which differs by {least:.2f} or more "
             f"from picture to picture, and {max(row['context'] for row in good):.0e} of a context. A correction took "
             f"{min(row['correction_ms'] for row in good):.1f} to {slowest['correction_ms']:.1f} ms ({slowest['name']})."
         )
