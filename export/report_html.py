@@ -32,17 +32,20 @@ def section(title: str, *content: str) -> str:
 
 
 def table(caption: str, heads: Sequence[str], rows: Sequence[TextRow]) -> str:
-    """A table whose first column names its row and whose other columns are numbers or short words.
+    """A table whose first column names its row; columns of numbers stand right, words left.
 
     Args:
         caption: what it shows.
         heads: of the columns.
-        rows: plain values; a missing one is an empty cell.
+        rows: plain values.
     """
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{text(row[0])}</th>{"".join(f"<td>{text(value)}</td>" for value in row[1:])}</tr>' for row in rows
-    )
+    kinds = [_kind([str(row[place]) for row in rows]) for place in range(len(heads))]
+    head = "".join(f'<th scope="col"{kind}>{text(name)}</th>' for name, kind in zip(heads, kinds, strict=True))
+    lines = []
+    for name, *values in rows:
+        cells = "".join(f"<td{kind}>{text(value)}</td>" for value, kind in zip(values, kinds[1:], strict=True))
+        lines.append(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>')
+    body = "".join(lines)
     return scrolling(caption, f"<table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
@@ -91,3 +94,7 @@ def page(title: str, style: str, body: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f"<title>{text(title)}</title><style>\n{style}</style></head>\n<body><main>{body}</main></body></html>\n"
     )
+
+
+def _kind(values: Sequence[str]) -> str:
+    return "" if all(value[:1].isdigit() or not value for value in values) else ' class="words"'

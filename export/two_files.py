@@ -160,8 +160,10 @@ def _behind(graph: fx.GraphModule, start: fx.Node, results: list[fx.Node]) -> fx
 
 
 def _pruned(graph: fx.GraphModule, copied: fx.Graph) -> fx.GraphModule:
-    copied.eliminate_dead_code()
-    return fx.GraphModule(graph, copied)
+    module = fx.GraphModule(graph, copied)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
 
 
 def _size(graph: fx.GraphModule, node: fx.Node) -> int:
