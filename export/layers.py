@@ -66,7 +66,7 @@ Place = tuple[str, nn.Module, bool]  # name, module, and whether it is meant wit
 
 def _children(name: str, part: nn.Module) -> list[Place]:
     """What a module consists of: its children, and the numbers of its own beside them."""
-    found = [(f"{name}.{child}".lstrip("."), inner, True) for child, inner in part.named_children()]
+    found = [(f"{name}.{child}".lstrip("."), inner, True) for child, inner in part.named_children() if _count(inner)]
     return [*found, (name, part, False)] if any(True for _ in part.parameters(recurse=False)) else found
 
 

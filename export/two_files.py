@@ -38,11 +38,11 @@ class First(nn.Module):
 
     def __init__(self, graph: fx.GraphModule, taps: tuple[Tap, ...]) -> None:
         super().__init__()
-        self.graph, self.taps = graph, taps
+        self.part, self.taps = graph, taps
 
     def forward(self, image: Tensor) -> Any:
         """Run it once."""
-        carried, *values = self.graph(image)
+        carried, *values = self.part(image)
         averaged = [_averaged(*one) for one in zip(values, self.taps, strict=True)]
         return (carried, torch.cat(averaged, dim=1)) if averaged else (carried,)
 
@@ -52,11 +52,11 @@ class Second(nn.Module):
 
     def __init__(self, graph: fx.GraphModule, features: Tap, taps: tuple[Tap, ...], tail: nn.Module) -> None:
         super().__init__()
-        self.graph, self.points, self.tail = graph, (features, *taps), tail
+        self.part, self.points, self.tail = graph, (features, *taps), tail
 
     def forward(self, carried: Tensor, *earlier: Tensor) -> Any:
         """Run it once; the taps of both files stand side by side in the order of the data."""
-        logits, *values = self.graph(carried)
+        logits, *values = self.part(carried)
         features, *later = [_averaged(*one) for one in zip(values, self.points, strict=True)]
         return self.tail(logits, features, torch.cat([*earlier, *later], dim=1))
 
@@ -99,7 +99,14 @@ def _averaged(value: Tensor, tap: Tap) -> Tensor:
 
 
 def place(graph: fx.GraphModule) -> Split:
-    """The cut that leaves the larger part smallest."""
+    """The cut that leaves the larger part smallest.
+
+    Args:
+        graph: whose outputs are logits, features and taps.
+
+    Raises:
+        InputError: nothing in it can be cut.
+    """
     nodes = list(graph.graph.nodes)
     output = nodes[-1]
     seen, total, sizes = set[str](), 0, list[int]()

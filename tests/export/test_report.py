@@ -64,7 +64,7 @@ def test_worst_pictures_are_the_most_wrong(facts: report_facts.Facts) -> None:
 def test_what_the_page_says(facts: report_facts.Facts) -> None:
     text = body(facts)
     right = int((facts.logits.argmax(axis=1) == facts.truths).sum())
-    assert f"{right} of 16; 95 % interval" in text and "Nothing was trained here" in text and "in</th><td>12 s" in text
+    assert f"{right} of 16; 95 % interval" in text and "Nothing was trained here" in text and "in</th><td class=\"words\">12 s" in text
     assert "edge-export build --model small --data &#x27;my photos&#x27;" in text
     assert sum(part.parameters for part in facts.parts) == facts.artifact.manifest.model.parameters
     cells = re.findall(r'<td class="(?:right|wrong)" style="--share:[0-9.]+">(\d+)</td>', text)
