@@ -54,11 +54,12 @@ class Second(nn.Module):
         super().__init__()
         self.part, self.points, self.tail = graph, (features, *taps), tail
 
-    def forward(self, carried: Tensor, *earlier: Tensor) -> Any:
+    def forward(self, carried: Tensor, earlier: Tensor | None = None) -> Any:
         """Run it once; the taps of both files stand side by side in the order of the data."""
         logits, *values = self.part(carried)
         features, *later = [_averaged(*one) for one in zip(values, self.points, strict=True)]
-        return self.tail(logits, features, torch.cat([*earlier, *later], dim=1))
+        taps = later if earlier is None else [earlier, *later]
+        return self.tail(logits, features, torch.cat(taps, dim=1))
 
 
 def needed(module: nn.Module) -> bool:
