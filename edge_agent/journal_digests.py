@@ -26,9 +26,9 @@ COLUMNS = {
 """What the digest of a row covers, table by table; the first column names the row."""
 
 
-def of_bytes(blob: bytes) -> str:
-    """SHA-256 (hex) of a blob."""
-    return hashlib.sha256(blob).hexdigest()
+def of_bytes(blob: object) -> str:
+    """SHA-256 (hex) of a blob; of what is none, such as the NULL that a damaged page gives, it is empty and fits nothing."""
+    return hashlib.sha256(blob).hexdigest() if isinstance(blob, bytes) else ""
 
 
 def of_values(values: tuple[object, ...]) -> str:

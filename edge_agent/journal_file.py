@@ -37,12 +37,12 @@ def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
     """
     path = folder / FILE_NAME
     with translated_errors(folder):
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(folder, error.strerror or str(error)) from None
-        is_new = not path.exists()
-        if is_new:
+        if not path.exists():
             _create_for_owner(path, folder)
         connection = sqlite3.connect(path, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False)
         try:
@@ -55,9 +55,9 @@ def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-        if is_new:
-            _sync_folder(folder)
-            _sync_folder(folder.parent)
+        # Each time: who created the journal may have been killed before it came to this.
+        for place in dict.fromkeys((folder, folder.parent, *(new.parent for new in made))):
+            _sync_folder(place)
         return connection
 
 

@@ -438,3 +438,19 @@ def test_errors_are_ours(error: Exception, kind: type[StateError], words: str) -
 def test_other_exceptions_pass() -> None:
     with pytest.raises(ZeroDivisionError), translated_errors(Path("state")):
         raise ZeroDivisionError
+
+
+def test_every_opening_for_writing_forces_the_names_of_the_state_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced, real = list[str](), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        forced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = tmp_path / "new" / "newer" / "state"
+    open_for_writing(folder, 0).close()
+    assert set(forced) == {str(place) for place in (folder, folder.parent, tmp_path / "new", tmp_path)}
+    forced.clear()
+    open_for_writing(folder, 0).close()  # who made it may have been killed before it came to this
+    assert set(forced) == {str(folder), str(folder.parent)}

@@ -29,7 +29,10 @@ if __name__ == "__main__":
 
 from fault import MOST_NAMED, Fault, Outcome  # noqa: E402
 
-MODULES: tuple[str, ...] = ("poisoned",)
+MODULES: tuple[str, ...] = (
+    "poisoned",
+    "power_cut",
+)
 START, END = "<!-- faults -->", "<!-- /faults -->"
 
 
