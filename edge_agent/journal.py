@@ -19,7 +19,7 @@ from typing import TypeVar
 from edge_agent.errors import StateBusyError, StateError
 from edge_agent.journal_digests import of_bytes
 from edge_agent.journal_facts import check_owner, count_commit
-from edge_agent.journal_file import FILE_NAME, open_for_writing, translated_errors
+from edge_agent.journal_file import FILE_NAME, begin_writing, open_for_writing, translated_errors
 from edge_agent.journal_mark import mark_fault, read_mark, write_mark
 from edge_agent.journal_opening import files_of, inode_of, open_as
 from edge_agent.journal_rows import Entry, Generation, Record, read_entries, read_generations, read_labels, read_records, read_standing
@@ -268,7 +268,7 @@ class Journal:
         while True:
             connection = self._for_writing()
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                begin_writing(connection, deadline)
                 if self._inode in (None, inode_of(self.folder)):
                     return connection
                 connection.execute("ROLLBACK")  # it was set aside while we waited: a write to it would be lost

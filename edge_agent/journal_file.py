@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from edge_agent.journal_migrations import MIGRATIONS
 FILE_NAME = "journal.sqlite3"
 APPLICATION_ID = 0x45444741  # "EDGA"
 SAVE_HINT = "keep a copy of the directory; save what is sound with edge-agent state export --salvage, and start with another --state"
+_LOOK_EVERY_S = 0.001
 _LOG_BYTES = 4 * 1024**2  # what a checkpoint leaves of the log
 
 
@@ -61,6 +63,33 @@ def open_for_writing(folder: Path, wait_ms: int) -> sqlite3.Connection:
         return connection
 
 
+def begin_writing(connection: sqlite3.Connection, deadline: float) -> None:
+    """Begin a transaction that writes, or wait for it.
+
+    SQLite's own wait grows to 100 ms between two looks: beside busy writers it is seldom there when they let go. This one looks often.
+
+    Args:
+        connection: in autocommit mode.
+        deadline: of `time.monotonic`.
+
+    Raises:
+        sqlite3.OperationalError: others held it until the deadline, or it cannot be written.
+    """
+    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_LOOK_EVERY_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={patience_ms}")
+
+
 def open_for_reading(folder: Path, wait_ms: int) -> sqlite3.Connection | None:
     """Open the journal without writing anything, also on a read-only disk; one of an older version is brought up to date.
 
@@ -92,6 +121,8 @@ def translated_errors(folder: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError:  # a table's definition, or SQLite's words about it
+        raise StateError(f"the state {folder} is damaged: text in it is no text any more", SAVE_HINT) from None
     except sqlite3.Error as error:
         text = str(error)
         if "locked" in text or "busy" in text:

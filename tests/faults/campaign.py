@@ -31,7 +31,9 @@ from fault import MOST_NAMED, Fault, Outcome  # noqa: E402
 
 MODULES: tuple[str, ...] = (
     "poisoned",
+    "killed",
     "power_cut",
+    "state_damage",
 )
 START, END = "<!-- faults -->", "<!-- /faults -->"
 
@@ -68,11 +70,25 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_report(folder: Path, name: str, row: dict[str, Any]) -> None:
-    """Put one row into docs/faults.json, and the table anew into docs/faults.md."""
+def added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Two runs of one row with different seeds as one: numbers are summed, and of "most …" or "slowest …" the greater one stays."""
+    facts = dict(new["facts"])
+    for what, value in old["facts"].items():
+        if isinstance(value, (int, float)) and isinstance(facts.get(what), (int, float)):
+            facts[what] = max(value, facts[what]) if what.startswith(("most", "slowest")) else round(value + facts[what], 3)
+    sums = {name: old[name] + new[name] for name in ("trials", "failures")}
+    failed = [*old["failed"], *new["failed"]][:MOST_NAMED]
+    return {
+        **new, **sums, "failed": failed, "facts": facts, "seed": f"{old['seed']}, {new['seed']}",
+        "seconds": round(old["seconds"] + new["seconds"], 1),
+    }  # fmt: skip
+
+
+def write_report(folder: Path, name: str, row: dict[str, Any], adds: bool = False) -> None:
+    """Put one row into docs/faults.json, or add it to the one that is there, and the table anew into docs/faults.md."""
     listed = folder / "faults.json"
     rows = json.loads(listed.read_text("utf-8")) if listed.exists() else {}
-    rows[name] = row
+    rows[name] = added(rows[name], row) if adds and name in rows else row
     listed.write_text(json.dumps(dict(sorted(rows.items())), indent=1, ensure_ascii=False) + "\n", "utf-8")
     page = folder / "faults.md"
     text = page.read_text("utf-8") if page.exists() else f"# Faults\n\n{START}\n{END}\n"
@@ -87,6 +103,7 @@ def main() -> int:
     parser.add_argument("--pr", action="store_true", help="the figures of make test instead")
     parser.add_argument("--trials", type=int, help="so many instead")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--add", action="store_true", help="add to the row of the report that another seed gave")
     parser.add_argument("--report", type=Path, help="the folder of faults.json and faults.md; default: none is written")
     arguments = parser.parse_args()
     chosen = [fault for fault in faults() if not arguments.ids or {fault.id, fault.id.partition("-")[0]} & set(arguments.ids)]
@@ -104,7 +121,7 @@ def main() -> int:
         failed += bool(outcome.failures)
         print(json.dumps({"id": fault.id, **row}, ensure_ascii=False), flush=True)
         if arguments.report:
-            write_report(arguments.report, fault.id, row)
+            write_report(arguments.report, fault.id, row, arguments.add)
     return 1 if failed else 0
 
 

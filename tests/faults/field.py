@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 from on_device import ARTIFACT, PHOTOS, TRUTHS
 
+from edge_agent import keeper
 from edge_agent.agent import EdgeAgent
 from edge_agent.journal import Journal
 from edge_agent.results import Prediction
@@ -17,6 +21,15 @@ from edge_agent.runtime import Backbone
 from edge_agent.settings import Settings
 from edge_agent.state_check import damage_of
 from edge_agent.state_reader import open_snapshot
+
+MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def in_memory(folder: Path) -> Iterator[Path]:
+    """A folder in memory, where there is such a thing: what only needs processes to end needs no disk."""
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=MEMORY if os.access(MEMORY, os.W_OK) else folder) as name:
+        yield Path(name)
 
 
 def now() -> datetime:
@@ -33,12 +46,16 @@ class Field:
         self.seen: tuple[Prediction, ...] = tuple(self._first.predict(path) for path in PHOTOS)
         self._first._keeper.engine()
         self.labels = self._first.labels
+        gc.collect()
+        gc.freeze()  # a fork then shares these pages
 
     @contextmanager
     def agent(self, state: Path, settings: Settings | None = None, clock: Callable[[], datetime] = now) -> Iterator[EdgeAgent]:
         """An agent on this state, with the parts that are running."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Backbone, "open", classmethod(lambda *_: self._first._backbone))
+            patch.setattr(keeper, "Guard", lambda *_: self._first._keeper.guard)  # what they hold is the artifact's
+            patch.setattr(keeper, "Finder", lambda *_: self._first._keeper.finder)
             agent = EdgeAgent(self.artifact, state, settings or Settings(), clock)
         agent._keeper._learner, agent._keeper._engine = self._first._keeper._learner, self._first._keeper._engine
         try:
