@@ -137,7 +137,8 @@ def read_records(connection: sqlite3.Connection) -> tuple[list[Record], list[Sta
     for row in rows:
         if row[active] and of_values(row[:-1]) == row[-1]:
             try:
-                blob = connection.execute("SELECT seen FROM corrections WHERE id=?", row[:1]).fetchone()[0]
+                found = connection.execute("SELECT seen FROM corrections WHERE id=?", row[:1]).fetchone()
+                blob = found[0] if found else b""  # a damaged page is not found by every way
                 records.append(Record(row[0], row[label], unpack_seen(row[0], blob, row[sha256])))
             except StateError as fault:
                 faults.append(fault)

@@ -27,7 +27,8 @@ from edge_agent.state_check import damage_of
 from edge_agent.state_reader import open_snapshot
 
 CHUNK = 5000
-CHANGES = 4
+CHANGES = 3
+LOOKED_AT = 0.2  # of the trials are shown to `state check` too, which takes as long as the rest
 SETTINGS = Settings(kept_generations=2, keep_pictures=True)
 Read = Callable[[Journal], object]
 READS: dict[str, Read] = {
@@ -102,7 +103,9 @@ def one(states: list[dict[str, bytes]], truth: dict[str, object], digest: str, f
     try:
         found = read_all(folder, digest)
         silent = [name for name in READS if found[name] not in (NAMED, truth[name]) and not _is_none_of(found[name], truth[name])]
-        was_named = NAMED in found.values() or found["pictures"] != truth["pictures"] or is_named(folder)
+        was_named = NAMED in found.values() or found["pictures"] != truth["pictures"]
+        if rng.random() < LOOKED_AT:
+            was_named |= is_named(folder)
         is_rolled_back = files[FILE_NAME] in [state[FILE_NAME] for state in states[:-1]]  # valid in itself: the mark names it
         is_told = is_rolled_back and found["corrections"] == NAMED
         fault = f"{what}: {', '.join(silent)} differ, and nothing says so" if silent and not is_told else None
