@@ -2,8 +2,8 @@
 
     python benchmarks/page.py --answers 60
 
-Each answer is another picture: the twelve field photos that the default artifact gets wrong, in ever new light. What the page asks of the
-service is asked over the loopback; a network adds its round trip.
+Each answer is another picture: the twelve field photos that the default artifact gets wrong, mirrored, turned and in ever new light. What
+the page asks of the service is asked over the loopback; a network adds its round trip.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from learning_tables import markdown_table, with_tables
 from PIL import Image, ImageEnhance
 
 ROOT = Path(__file__).parents[1]
@@ -28,13 +29,18 @@ from browser import FLAGS, executable, missing  # noqa: E402
 
 TOKEN = "a-token-of-the-benchmark"
 PHOTOS = sorted((ROOT / "artifacts" / "field").glob("*/*.jpg"))
+ASKS_EVERYTHING = {"EDGE_AGENT_QUEUE_WORTH": "0", "EDGE_AGENT_QUEUE_ALIKE": "1", "EDGE_AGENT_QUEUE_REPEAT": "1"}
+SEEN_ANEW = (None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180)
+PAGE = ROOT / "docs/page.md"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--answers", type=int, default=60)
-    answers = parser.parse_args().answers
+    parser.add_argument("--write", action="store_true", help="the table into docs/page.md")
+    options = parser.parse_args()
+    answers = options.answers
     if fault := missing():
         sys.exit(fault)
     with tempfile.TemporaryDirectory() as state:
@@ -43,15 +49,17 @@ def main() -> None:
             assert process.stderr is not None
             port = int(process.stderr.readline().rstrip().rstrip("/").rpartition(":")[2])
             truths = collect(port, answers)
-            report(*answered(port, truths))
+            table = report(*answered(port, truths))
         finally:
             process.terminate()
             process.wait()
+    if options.write:
+        PAGE.write_text(with_tables(PAGE.read_text("utf-8"), ("bench-page",), {"bench-page": table}), "utf-8")
 
 
 def serve(state: Path) -> subprocess.Popen[str]:
     """The service on a state of its own, where every picture may wait."""
-    environment = {**os.environ, "EDGE_AGENT_TOKEN": TOKEN, "EDGE_AGENT_QUEUE_WORTH": "0", "EDGE_AGENT_QUEUE_ALIKE": "1"}
+    environment = {**os.environ, "EDGE_AGENT_TOKEN": TOKEN, **ASKS_EVERYTHING}
     command = [sys.executable, "-m", "edge_agent.cli", "--artifact", str(ROOT / "artifacts" / "default"), "--state", str(state), "serve"]
     return subprocess.Popen([*command, "--port", "0"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -60,9 +68,10 @@ def collect(port: int, count: int) -> dict[str, str]:
     """Let pictures wait; their sample ids, and what they are."""
     truths = {}
     for place in range(count):
-        path, light = PHOTOS[place % len(PHOTOS)], 1 + 0.01 * (place // len(PHOTOS))
-        file = io.BytesIO()
-        ImageEnhance.Brightness(Image.open(path)).enhance(light).save(file, "PNG")
+        path, turn = PHOTOS[place % len(PHOTOS)], place // len(PHOTOS)
+        file, turned = io.BytesIO(), SEEN_ANEW[turn % len(SEEN_ANEW)]
+        photo = Image.open(path) if turned is None else Image.open(path).transpose(turned)
+        ImageEnhance.Brightness(photo).enhance(1 + 0.02 * turn).save(file, "PNG")
         truths[ask(port, "/v1/predict?collect=true", file.getvalue(), "image/png")["sample_id"]] = path.parent.name
     return truths
 
@@ -101,12 +110,16 @@ def answered(port: int, truths: dict[str, str]) -> tuple[list[float], list[float
     return times, agent_ms, verdicts
 
 
-def report(times: list[float], agent_ms: list[float], verdicts: list[str]) -> None:
-    taught = verdicts.count("accepted")
-    print(f"{len(times)} answers on the page, {taught} of them learned, {verdicts.count('refused')} refused")
-    for name, values in (("label-to-learned", times), ("of it in the agent", agent_ms)):
-        high = statistics.quantiles(values, n=20)[-1]
-        print(f"{name:<20} median {statistics.median(values):.0f} ms, p95 {high:.0f} ms, max {max(values):.0f} ms")
+def report(times: list[float], agent_ms: list[float], verdicts: list[str]) -> str:
+    """The table; printed too."""
+    rows = [
+        (name, *(f"{value:.0f}" for value in (statistics.median(values), statistics.quantiles(values, n=20)[-1], max(values))))
+        for name, values in (("from the tap to the verdict on the screen, ms", times), ("of it in the agent, ms", agent_ms))
+    ]
+    taught = f"{len(times)} answers, {verdicts.count('accepted')} of them learned, {verdicts.count('refused')} refused"
+    table = markdown_table((taught, "median", "p95", "max"), rows)
+    print(table)
+    return table
 
 
 if __name__ == "__main__":

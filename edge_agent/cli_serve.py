@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import sys
@@ -64,6 +65,8 @@ def _serve(call: Any, address: Address, token_file: Path | None) -> None:
     limits = ServiceLimits.load(call.settings_file, os.environ)
     token = load_token(token_file, os.environ)
     os.environ.pop(VARIABLE, None)  # what is started from here need not know it
+    if not call.settings().threads:  # one for each of the predictions that run at a time: more would wait for each other on the cores
+        call = dataclasses.replace(call, flags={**call.flags, "threads": 1})
     agent = call.agent()
     try:
         run(agent, limits, address, token, lambda text: print(text, file=sys.stderr, flush=True))
