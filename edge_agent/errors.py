@@ -105,8 +105,17 @@ class StateError(EdgeAgentError):
     exit_code = 73
     code = "state"
 
+    def __init__(self, message: str, hint: str = "", may_pass: bool = False) -> None:
+        """As the root's; `may_pass` says that the disk or the system is at fault and not what was found: a head that serves, serves on."""
+        super().__init__(message, hint)
+        self.may_pass = may_pass
+
 
 class StateBusyError(StateError):
     """Another process holds the state for longer than the wait allows."""
 
     code = "busy"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """As the root's."""
+        super().__init__(message, hint, may_pass=True)

@@ -84,6 +84,11 @@ class Journal:
             self._since = outer
             self.lock.release()
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction that writes is open."""
+        return self._connection is not None and self._writable and self._connection.in_transaction
+
     def stamp(self) -> tuple[int, int] | None:
         """Changes when another process has committed; None where there is no state yet. SQLite counts for one connection alone."""
         with self.lock, translated_errors(self.folder):
@@ -100,7 +105,7 @@ class Journal:
             connection = self._reading()
             found = next(read_generations(connection), None) if connection else None
             if connection is not None:
-                self._check_owner(connection)  # last: what was read is then ours
+                check_owner(connection, self._digest, self.folder)  # last: what was read is then ours
             return found or Generation(0, None, ())
 
     def sound_generation(self) -> Generation | None:
@@ -181,7 +186,7 @@ class Journal:
         with self.turn(), translated_errors(self.folder):
             connection = self._begin()
             try:
-                self._check_owner(connection)
+                check_owner(connection, self._digest, self.folder)
                 identity, number = count_commit(connection, self._digest)
                 writer = Writer(connection, self._settings, self._now().isoformat(timespec="milliseconds"))
                 yield writer
@@ -239,13 +244,13 @@ class Journal:
         if self._connection is not None:
             version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
             if version != self._version:  # another process may have moved the state to another artifact
-                self._check_owner(self._connection)
+                check_owner(self._connection, self._digest, self.folder)
                 self._version = version
         return self._connection
 
     def _is_replaced(self) -> bool:
         """Whether another file lies there than the one that is open: what is open may have no name any more, and a write would be lost."""
-        watches = self._connection is not None and self._opening is open_as and not self._connection.in_transaction
+        watches = self._connection is not None and self._opening is open_as and not self.is_writing
         return watches and files_of(self.folder) != self._files
 
     def _adopt(self, connection: sqlite3.Connection | None, writable: bool) -> None:
@@ -253,7 +258,7 @@ class Journal:
         self._connection, self._writable = connection, writable
         try:
             if connection is not None:
-                self._check_owner(connection)
+                check_owner(connection, self._digest, self.folder)
         except BaseException:
             self.close()
             raise
@@ -292,6 +297,3 @@ class Journal:
         self._files, self._inode = files_of(self.folder), inode_of(self.folder)
         self._adopt(connection, True)
         return connection
-
-    def _check_owner(self, connection: sqlite3.Connection) -> None:
-        check_owner(connection, self._digest, self.folder)

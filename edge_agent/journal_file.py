@@ -131,16 +131,17 @@ def translated_errors(folder: Path) -> Iterator[None]:
         if "readonly" in text or "read-only" in text or "unable to open" in text:
             raise unwritable(folder, text) from None
         if "full" in text:
-            raise StateError(f"the disk of the state {folder} is full", "free some space; predictions go on") from None
+            raise StateError(f"the disk of the state {folder} is full", "free some space; predictions go on", True) from None
         hint = "keep a copy of the directory and start with another --state"
-        raise StateError(f"the state {folder} cannot be used: {text}", hint) from None
+        raise StateError(f"the state {folder} cannot be used: {text}", hint, "I/O" in text) from None
     except OSError as error:
-        raise StateError(f"the state {folder} cannot be used: {error.strerror}", "check its rights and its disk") from None
+        raise StateError(f"the state {folder} cannot be used: {error.strerror}", "check its rights and its disk", True) from None
 
 
 def unwritable(folder: Path, reason: str) -> StateError:
     """The error for a state directory that cannot be written."""
-    return StateError(f"the state {folder} cannot be written: {reason}", "predictions go on; give --state a directory that can be written")
+    hint = "predictions go on; give --state a directory that can be written"
+    return StateError(f"the state {folder} cannot be written: {reason}", hint, True)
 
 
 def _opened(path: Path, wait_ms: int, folder: Path) -> sqlite3.Connection:

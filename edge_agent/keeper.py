@@ -59,7 +59,8 @@ class HeadKeeper:
     def current(self) -> Serving:
         """The head in use; reads the journal only when another process has committed since.
 
-        While another thread corrects, or waits for another process to let it, the head that served before serves on.
+        While another thread corrects, or waits for another process to let it, the head that served before serves on; and so it does when
+        the disk fails, or no file can be opened. Within a transaction nothing old is taken for new: it fails.
 
         Raises:
             StateError: the state belongs to another artifact, or what it needs is damaged.
@@ -68,7 +69,12 @@ class HeadKeeper:
         if not self._lock.acquire(blocking=serving is None) and serving is not None:
             return serving
         try:
-            stamp = self._journal.stamp()
+            try:
+                stamp = self._journal.stamp()
+            except StateError as error:
+                if serving is None or not error.may_pass or self._journal.is_writing:
+                    raise
+                return serving
             if serving is not None and serving.stamp == stamp:
                 return serving
             generation = self._journal.generation()

@@ -33,6 +33,10 @@ MODULES: tuple[str, ...] = (
     "poisoned",
     "killed",
     "power_cut",
+    "clocks",
+    "disk_faults",
+    "endurance",
+    "shared_state",
     "state_damage",
 )
 START, END = "<!-- faults -->", "<!-- /faults -->"

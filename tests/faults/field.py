@@ -44,6 +44,7 @@ class Field:
         self._first = EdgeAgent.open(ARTIFACT, folder / "never-written", settings=Settings())
         self.artifact = self._first.artifact
         self.seen: tuple[Prediction, ...] = tuple(self._first.predict(path) for path in PHOTOS)
+        self.pictures = tuple(path.read_bytes() for path in PHOTOS)
         self._first._keeper.engine()
         self.labels = self._first.labels
         gc.collect()
