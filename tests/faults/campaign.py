@@ -32,6 +32,7 @@ from fault import MOST_NAMED, Fault, Outcome  # noqa: E402
 MODULES: tuple[str, ...] = (
     "poisoned",
     "killed",
+    "released",
     "power_cut",
     "clocks",
     "disk_faults",

@@ -1,8 +1,8 @@
 """D3: the disk is full, fails, is read-only, or no file can be opened: at each operation in turn, and in earnest.
 
 Below SQLite (`sqlite_seam`) the n-th operation of one change of the state fails, and every one after it until "there is room": once for
-each n, kind of operation and fault. In earnest: a tmpfs of a few hundred kB where this user may mount one, a limit of file size, a directory
-that cannot be written, and no descriptor left; each in a process of its own.
+each n, kind of operation and fault. In earnest: a tmpfs of a few hundred kB where this user may mount one, a limit of file size, a
+directory that cannot be written, and no descriptor left; each in a process of its own.
 """
 
 from __future__ import annotations
@@ -237,6 +237,7 @@ def run(trials: int, seed: int, folder: Path) -> Outcome:
 FAULTS = (
     Fault(
         "D3", "ENOSPC, EIO, EROFS, EMFILE at each operation; a full file system, a file-size limit, a read-only directory, no descriptor",
-        "an error of ours, the head that served before serves, and it works again without a restart once there is room", "fault", 60, 60, run,
+        "an error of ours, the head that served before serves, and it works again without a restart once there is room",
+        "fault", 60, 60, run,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""M1: a device that runs for months: many predictions, many corrections, many starts. Memory, descriptors, threads and the state stay bounded.
+"""M1: a device that runs for months: many predictions, many corrections, many starts. Memory, descriptors, threads and state stay bounded.
 
 After a warm-up of 5 000 predictions (fewer where fewer trials are asked for), and of as many corrections as fill the limits, nothing may
 grow by more than 4 MiB. A start is an agent that opens artifact, backbone and state anew, answers and closes.

@@ -79,7 +79,7 @@ def read(device: Field, state: Path, stop: Path) -> Callable[[int], None]:
 
 def lines_of(pipes: list[int]) -> list[list[str]]:
     """Everything that came through these pipes, to their ends; read at once, so that no writer waits for us."""
-    content, open_pipes = {pipe: b"" for pipe in pipes}, set(pipes)
+    content, open_pipes = dict.fromkeys(pipes, b""), set(pipes)
     with selectors.DefaultSelector() as selector:
         for pipe in pipes:
             selector.register(pipe, selectors.EVENT_READ)
