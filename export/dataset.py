@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edge_agent.errors import InputError
 from edge_agent.image import PICTURE_SUFFIXES, ImageLimits, open_picture, to_tensor
@@ -30,6 +31,8 @@ SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "tes
 
 Progress = Callable[[str, int, int], None]
 """`progress(stage, done, total)`, called from the thread that builds."""
+Look = Callable[["Picture", Image.Image], NDArray[np.float32]]
+"""A decoded picture → the network's input `[3, H, W]`; called from several threads."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def batch_size(spec: ImageSpec) -> int:
 
 
 def batches(
-    pictures: Sequence[Picture], spec: ImageSpec, limits: ImageLimits, size: int
+    pictures: Sequence[Picture], spec: ImageSpec, limits: ImageLimits, size: int, look: Look | None = None
 ) -> Iterator[tuple[list[Picture], NDArray[np.float32], list[Unreadable]]]:
     """Decode pictures in order, on a few threads, one batch ahead of the caller.
 
@@ -171,6 +174,7 @@ def batches(
         spec: sizes, interpolation, mean and deviation.
         limits: what is refused before decoding.
         size: pictures per batch.
+        look: how a picture is seen; None: as the device sees it.
 
     Yields:
         The pictures of the batch that could be decoded, their tensor float32 `[n, 3, H, W]` (n may be 0), and those that could not.
@@ -179,7 +183,7 @@ def batches(
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
 
         def submit() -> list[tuple[Picture, Future[NDArray[np.float32] | Unreadable]]]:
-            return [(picture, pool.submit(_decode, picture.path, spec, limits)) for picture in islice(waiting, size)]
+            return [(picture, pool.submit(_decode, picture, spec, limits, look)) for picture in islice(waiting, size)]
 
         ahead = submit()
         while ahead:
@@ -191,11 +195,12 @@ def batches(
             yield [picture for picture, _ in good], tensor, bad
 
 
-def _decode(path: Path, spec: ImageSpec, limits: ImageLimits) -> NDArray[np.float32] | Unreadable:
+def _decode(picture: Picture, spec: ImageSpec, limits: ImageLimits, look: Look | None) -> NDArray[np.float32] | Unreadable:
     try:
-        return to_tensor(open_picture(path, limits), spec)
+        image = open_picture(picture.path, limits)
+        return look(picture, image) if look is not None else to_tensor(image, spec)
     except InputError as error:
-        return Unreadable(path, error.message.removeprefix(str(path)).lstrip(": "))
+        return Unreadable(picture.path, error.message.removeprefix(str(picture.path)).lstrip(": "))
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

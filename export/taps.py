@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from edge_agent.errors import InputError
+from export.untraceable import untraceable
 
 MOST_TAPS = 4
 TOKEN_TAPS = 3
@@ -73,11 +74,12 @@ class LastLayer:
     width: int
 
 
-def trace(module: nn.Module) -> fx.GraphModule:
+def trace(module: nn.Module, tracer: fx.Tracer | None = None) -> fx.GraphModule:
     """Trace a network with torch.fx.
 
     Args:
         module: in evaluation mode.
+        tracer: None: torch.fx's own.
 
     Returns:
         The traced network; it shares the module's parameters.
@@ -85,12 +87,12 @@ def trace(module: nn.Module) -> fx.GraphModule:
     Raises:
         InputError: its forward pass depends on values, so that no one graph describes it.
     """
+    tracer = tracer or fx.Tracer()
     try:
-        return fx.symbolic_trace(module)
+        graph = tracer.trace(module)
+        return fx.GraphModule(tracer.root, graph, type(module).__name__)
     except Exception as error:  # fx raises TraceError, TypeError, whatever the forward pass raises on proxies
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        hint = "take branches on tensor values out of forward(), or wrap them with torch.fx.wrap"
-        raise InputError(f"{type(module).__name__} cannot be traced by torch.fx: {reason}", hint) from None
+        raise untraceable(error, module, tracer) from None
 
 
 def last_layer(graph: fx.GraphModule) -> LastLayer:
