@@ -97,11 +97,13 @@ def assemble(folder: Path, plan: BuildPlan, prepared: Prepared, fitted: Fitted, 
     progress("parity", 0, 1)
     facts = _compare(folder, plan, prepared, fitted)
     progress("parity", 1, 1)
+    random = prepared.network.random and not cautions.all_learned(fitted.learned)
     warnings = (
         *cautions.of_labels(prepared.absent, classes),
         *cautions.of_pictures(fitted.split, fitted.measured, prepared.labels, fitted.unreadable),
         *cautions.of_corrections(prepared.home),
-        *cautions.of_results(results.leak, results.sentinel.accuracy, classes, prepared.network.weights.state is None),
+        *cautions.of_learning(fitted.learned, prepared.absent),
+        *cautions.of_results(results.leak, results.sentinel.accuracy, classes, random),
     )
     return _with_card(folder, plan, prepared, fitted, results, _manifest(folder, plan, prepared, fitted, results, facts, warnings))
 
@@ -187,7 +189,7 @@ def _with_card(folder: Path, plan: BuildPlan, prepared: Prepared, fitted: Fitted
     """Write the model card; returns the manifest that lists it."""
     labels, measured, sentinel = prepared.labels, fitted.measured, results.sentinel
     shown = np.bincount(measured.labels, minlength=len(labels))
-    random = prepared.network.weights.state is None and fitted.learned is None
+    random = prepared.network.random and not cautions.all_learned(fitted.learned)
     known = card.Known(labels, shown, sentinel.logits, sentinel.labels, fitted.learned, random, plan.licence)
     content = card.card(manifest, known)
     (folder / card.CARD).write_bytes(content)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from export.corrections import Home
 from export.dataset import Split, Unreadable
+from export.learned import Learned
 from export.measure import Measured
 from export.statistics import collapsed
 
@@ -56,6 +57,26 @@ def of_corrections(home: Home | None) -> list[str]:
     if home.damaged:
         found.append(f"{len(home.damaged)} corrected pictures are missing or changed ({_some(home.damaged)})")
     return found
+
+
+def of_learning(learned: Learned | None, absent: Sequence[str]) -> list[str]:
+    """Training that did not help, or that saw some of the labels only."""
+    if learned is None:
+        return []
+    found: list[str] = []
+    if learned.kept == 0:
+        found.append(
+            f"training did not help: none of {len(learned.curve) - 1} passes lowered the loss on the {learned.held_out} held-out pictures, "
+            "so the network is as it was; give more pictures, a smaller --learning-rate or train fewer layers"
+        )
+    if absent:
+        found.append(f"{len(absent)} labels had no pictures to train on ({_some(absent)}): the network may have unlearned them")
+    return found
+
+
+def all_learned(learned: Learned | None) -> bool:
+    """Whether every parameter was trained, so that none is random any more."""
+    return learned is not None and learned.trained == learned.parameters and learned.kept > 0
 
 
 def of_results(leak: NDArray[np.float32], accuracy: float, classes: int, random: bool) -> list[str]:

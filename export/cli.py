@@ -16,6 +16,7 @@ import click
 from edge_agent import __version__
 from edge_agent.command_line import run_command
 from edge_agent.errors import RuntimeUnavailable
+from export.cli_layers import OrderedCommand, choices_in_order, layer_options, training_options
 
 if TYPE_CHECKING:
     from export.build import BuildReport
@@ -33,7 +34,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 @click.version_option(__version__, prog_name="edge-export")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Turn a trained torchvision classifier into an artifact that edge-agent corrects on the device.
+    """Turn a trained classifier into an artifact that edge-agent corrects on the device.
 
     Exit codes: 0 done, 64 usage, 65 bad input, 66 artifact, 69 runtime.
     """
@@ -53,7 +54,7 @@ def image_options(command: Command) -> Command:
     return command
 
 
-class _Recalling(click.Command):
+class _Recalling(OrderedCommand):
     """A command that knows how it was called, word by word: a report names it so that it can be called again."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -63,15 +64,17 @@ class _Recalling(click.Command):
 
 
 @cli.command(cls=_Recalling)
-@click.option("--model", required=True, metavar="NAME", help="One of `edge-export models`.")
+@click.option("--model", required=True, metavar="NAME", help="One of `edge-export models`, or package.module:factory.")
 @click.option("--weights", required=True, metavar="FILE|default|none", help="A state dict file, torchvision's own, or random.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="One label per line; default: the folders of --data.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A folder of one folder of pictures per label.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The artifact to write.")
 @image_options
+@layer_options
+@training_options
 @click.option("--spare-classes", type=int, default=16, show_default=True, metavar="N", help="Rows for classes added on the device.")
 @click.option("--limit", type=int, default=5000, show_default=True, metavar="N", help="Use at most N pictures, evenly over the labels.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N", help="Of random weights.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N", help="Of all chance.")
 @click.option("--quantize", type=click.Choice(["int8", "float16"]), help="Make the network smaller: int8 for CPUs, float16 for GPUs.")
 @click.option("--max-accuracy-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, metavar="POINTS", help="By --quantize.")
 @click.option("--force", is_flag=True, help="Accept a greater loss by --quantize; it is recorded.")
@@ -94,6 +97,12 @@ def build(
     interpolation: str | None,
     mean: tuple[float, float, float] | None,
     std: tuple[float, float, float] | None,
+    freeze: tuple[str, ...],
+    finetune: tuple[str, ...],
+    reinit: tuple[str, ...],
+    epochs: int,
+    learning_rate: float,
+    no_flip: bool,
     spare_classes: int,
     limit: int,
     seed: int,
@@ -112,6 +121,7 @@ def build(
     from export.build import build as run_build
     from export.plan import BuildPlan
     from export.printing import progress_on_stderr, show_build
+    from export.recipe import Recipe
     from export.source import Overrides
 
     overrides = Overrides(input_size, resize, interpolation, mean, std)
@@ -119,6 +129,8 @@ def build(
         model, weights, labels, data, output, overrides, spare_classes, limit, overwrite, seed,
         quantize=quantize, max_accuracy_drop=max_accuracy_drop, force=force, corrections=corrections,
         licence=licence, report=None if no_report else report or _beside(output), command=context.meta[CALLED],
+        choices=choices_in_order({"freeze": freeze, "finetune": finetune, "reinit": reinit}),
+        recipe=Recipe(epochs=epochs, learning_rate=learning_rate, flip=not no_flip),
     )  # fmt: skip
     with progress_on_stderr() as progress:
         done = run_build(plan, progress)
@@ -175,6 +187,7 @@ def build_json(report: BuildReport) -> dict[str, object]:
         "device_memory_bytes": memory_bytes(report.manifest),
         "unreadable": [str(picture) for picture in report.unreadable],
         "timing": None if report.timing is None else report.timing.facts(),
+        "learned": None if report.learned is None else dataclasses.asdict(report.learned),
         "corrections": None if report.home is None else report.home.facts(),
         "warnings": list(report.warnings),
         **dataclasses.asdict(report.manifest),

@@ -1,4 +1,4 @@
-"""Pictures through the network: everything that the graphs and the statistics are made from."""
+"""Pictures through the network, after it has learned what it was to learn: everything that the graphs and the statistics are made from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_agent.errors import InputError
-from export import dataset, statistics
+from export import dataset, lessons, statistics
 from export.backbone_graph import Backbone
 from export.dataset import Picture, Progress, Split, Unreadable
 from export.learned import Learned
@@ -54,7 +54,7 @@ class Fitted:
 
 
 def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
-    """Cut the network, run the pictures through it, and fit temperature and context.
+    """Cut the network, train what is not frozen, run the pictures through it, and fit temperature and context.
 
     Args:
         plan: what to build.
@@ -65,13 +65,19 @@ def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
         What was fitted.
 
     Raises:
-        InputError: the network cannot be cut, quantised, or gives NaN, or no pictures of two labels can be read.
+        InputError: the network cannot be cut, trained, quantised, or gives NaN, or no pictures of two labels can be read.
         ArtifactError: quantising costs more accuracy than the plan accepts.
     """
     opened = cut(prepared.network.module, *prepared.spec.crop_px)
     network = Tapped(opened).eval()
     in_float = tapped_onnx(network, prepared, plan.quantize) if plan.quantize else None
     split = dataset.split(prepared.folders, prepared.labels, plan.limit, progress, prepared.home.paths if prepared.home else frozenset())
+    learned = None
+    if prepared.policy is not None:
+        learned = lessons.learn(
+            prepared.network, prepared.policy, split, prepared.spec, plan.limits, plan.recipe, plan.seed, progress
+        )
+        in_float = tapped_onnx(network, prepared, plan.quantize) if plan.quantize else None  # the first was a check: this one has learned
     smaller = make_smaller(in_float, plan, prepared, split.statistics, progress) if in_float is not None else None
     seen = smaller or network
     held = measure(seen, split.sentinel, prepared.spec, plan.limits, "sentinel", progress)
@@ -85,4 +91,4 @@ def fit(plan: BuildPlan, prepared: Prepared, progress: Progress) -> Fitted:
     backbone = Backbone(network, temperature, statistics.context_map(measured.raw)).eval()
     progress("context map", 1, 1)
     unreadable = dict.fromkeys((*split.unreadable, *held.unreadable, *measured.unreadable))
-    return Fitted(opened, backbone, split, measured, held.pictures, tuple(unreadable), smaller)
+    return Fitted(opened, backbone, split, measured, held.pictures, tuple(unreadable), smaller, learned)

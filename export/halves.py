@@ -80,7 +80,6 @@ def halves(graph: fx.GraphModule, place: fx.Node) -> Halves:
         if node is place:
             break
     below.output(values[place])
-    below.eliminate_dead_code()
     depends = depending(graph)
     after = False
     rest: dict[fx.Node, fx.Node] = {place: above.placeholder("value")}
@@ -90,8 +89,14 @@ def halves(graph: fx.GraphModule, place: fx.Node) -> Halves:
         elif node not in depends or after:
             rest[node] = above.node_copy(node, lambda old: rest[old])
         after = after or node is place
-    above.eliminate_dead_code()
-    return Halves(fx.GraphModule(graph, below), fx.GraphModule(graph, above))
+    return Halves(_needed(graph, below), _needed(graph, above))
+
+
+def _needed(root: fx.GraphModule, part: fx.Graph) -> fx.GraphModule:
+    """A part with what its output needs, and no other modules."""
+    whole = fx.GraphModule(root, part)
+    whole.graph.eliminate_dead_code()
+    return fx.GraphModule(root, whole.graph)
 
 
 def first_trained(graph: fx.GraphModule, trained: frozenset[int]) -> int:

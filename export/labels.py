@@ -110,8 +110,8 @@ def check_count(labels: Sequence[str], classes: int, given: bool) -> None:
     source = "--labels has" if given else "--data has"
     noun = "labels" if given else "folders"
     hint = (
-        "give one label per output of the network, in its order"
+        "give one label per output of the network, in its order; or --reinit head, for a new task"
         if given
-        else "give --labels FILE with one label per output of the network, in its order; --data may show some of them"
+        else "give --labels FILE with one label per output of the network, in its order; or --reinit head, for a new task"
     )
     raise LabelError(f"{source} {len(labels)} {noun}, the network has {classes} classes", hint)

@@ -1,4 +1,4 @@
-"""What the trained part sees of the pictures: the frozen part's output on several looks at each, computed once where it fits into memory."""
+"""What the trained part sees of the pictures: the frozen part's output on several looks at each, kept where it fits into memory."""
 
 from __future__ import annotations
 

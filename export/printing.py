@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from export.build import BuildReport
     from export.catalogue import Network
+    from export.learned import Learned
     from export.verify import VerifyReport
 
 BASE_MEMORY_BYTES = 80_000_000  # Python, numpy, Pillow and ONNX Runtime before a network is loaded
@@ -59,12 +60,22 @@ def show_build(report: BuildReport) -> None:
         _print(f"{name:<17} {escape(value)}")
     if report.timing is not None:
         _print(f"{'a pass':<17} {escape(report.timing.sentence)}")
+    if report.learned is not None:
+        _print(f"{'trained':<17} {escape(learned_sentence(report.learned))}")
     if report.home is not None:
         _print(f"{'corrections':<17} {report.home.used} pictures from {report.home.directories} devices' directories")
     if report.page is not None:
         _print(f"{'report':<17} {escape(str(report.page))}")
     for warning in report.warnings:
         _print(f"[yellow]warning[/yellow]: {escape(warning)}")
+
+
+def learned_sentence(learned: Learned) -> str:
+    """What was trained, in a sentence."""
+    before, best, passes = learned.before, learned.best, len(learned.curve) - 1
+    share = f"{learned.trained:,} of {learned.parameters:,} parameters in {', '.join(learned.layers)}"
+    right = f"{before.held_out_accuracy:.1%} → {best.held_out_accuracy:.1%} right on {learned.held_out} held-out pictures"
+    return f"{share}; {right}, pass {learned.kept} of {passes}, on {learned.pictures} pictures"
 
 
 def show_verify(report: VerifyReport) -> None:

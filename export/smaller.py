@@ -128,7 +128,7 @@ def compare(
     before = _right(measure(network, pictures, prepared.spec, plan.limits, "accuracy in float32", progress))
     facts = Quantization(str(plan.quantize), float(right.mean()), float(before.mean()), len(pictures))
     drop = round(100 * (facts.float_accuracy - facts.accuracy), 6)  # 1 point is not a hair more than 1 point
-    if drop > plan.max_accuracy_drop and not plan.force and prepared.network.weights.state is not None:
+    if drop > plan.max_accuracy_drop and not plan.force and (prepared.policy is not None or not prepared.network.random):
         both = f"{facts.float_accuracy:.1%} in float32, {facts.accuracy:.1%} in {facts.kind}, on {facts.pictures} pictures"
         message = f"quantising costs {drop:.2f} points of accuracy ({both}), at most {plan.max_accuracy_drop:g} are accepted"
         raise ArtifactError(message, "nothing was kept; give more --data, build without --quantize, or insist with --force")

@@ -16,11 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from edge_agent.errors import InputError, UsageError
 from edge_agent.manifest import ImageSpec
-from export import taps, weights
+from export import factories, taps, weights
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
+FACTORY_PRESET = "resnet18"  # 224 of 256 px, ImageNet's mean and deviation: what is usual
 AUXILIARY = ("googlenet", "inception_v3")
 AUXILIARY_PREFIXES = ("aux1.", "aux2.", "AuxLogits.")
 
@@ -47,7 +48,7 @@ class Source:
     """A network ready to be cut.
 
     Attributes:
-        name: torchvision's name.
+        name: torchvision's name, or `package.module:factory`.
         module: the network, in evaluation mode, without gradients.
         weights: where its numbers come from.
     """
@@ -55,6 +56,11 @@ class Source:
     name: str
     module: nn.Module
     weights: Weights
+
+    @property
+    def random(self) -> bool:
+        """Whether its numbers are random; what a factory makes of itself is its own affair."""
+        return self.weights.state is None and not factories.is_factory(self.name)
 
     @property
     def parameters(self) -> int:
@@ -79,15 +85,19 @@ def names() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that torchvision does not have.
+    """Refuse a name that torchvision does not have, and a factory that is not there.
 
     Raises:
         UsageError: with the nearest names.
+        InputError: the module of a factory cannot be imported.
     """
+    if factories.is_factory(name):
+        factories.takes_classes(name)
+        return
     known = names()
     if name not in known:
         near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=3, cutoff=0.4)
-        hint = f"nearest names: {', '.join(near)}" if near else "see edge-export models"
+        hint = f"nearest names: {', '.join(near)}" if near else "see edge-export models, or give package.module:factory"
         raise UsageError(f"--model {name!r} is no classifier of torchvision {torchvision.__version__}", hint)
 
 
@@ -103,7 +113,10 @@ def read_weights(name: str, weights_option: str) -> Weights:
 
     Raises:
         InputError: the file cannot be used, belongs to another architecture, or the download failed.
+        UsageError: `default` for a factory.
     """
+    if factories.is_factory(name):
+        return _factory_weights(name, weights_option)
     entries = torchvision.models.get_model_weights(name)
     if weights_option == "none":
         return Weights(None, "random weights", None, None)
@@ -133,7 +146,8 @@ def image_spec(name: str, entry: WeightsEnum | None, overrides: Overrides) -> Im
     Raises:
         UsageError: sizes, deviations or an interpolation that no picture can have.
     """
-    preset = (entry or torchvision.models.get_model_weights(name).DEFAULT).transforms()
+    like = FACTORY_PRESET if factories.is_factory(name) else name
+    preset = (entry or torchvision.models.get_model_weights(like).DEFAULT).transforms()
     size, resize = overrides.input_size_px, overrides.resize_px
     crop = size or int(preset.crop_size[0])
     resize = resize or size or int(preset.resize_size[0])
@@ -158,8 +172,10 @@ def last_layer_name(name: str) -> str:
 def outline(name: str) -> nn.Module:
     """The network without the memory and the time of its numbers: its weights lie on the meta device.
 
-    Cost: milliseconds, whatever the network's size.
+    Cost: milliseconds, whatever the network's size; a factory is called as it is.
     """
+    if factories.is_factory(name):
+        return factories.make(name, None)
     with _UnallocatedWeights():
         return _construct(name, {})
 
@@ -180,12 +196,10 @@ def build(name: str, given: Weights, classes: int, spec: ImageSpec, seed: int) -
     Raises:
         InputError: the weights belong to another architecture or input size, or are not finite.
     """
-    options: dict[str, object] = {"num_classes": given.classes or classes}
-    options |= _size_option(name, spec.crop_px[0]) | _auxiliary_option(name, given.state)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            module = _construct(name, options)
+            module = _made(name, given, given.classes or classes, spec)
         except (ValueError, RuntimeError, AssertionError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{name} cannot be built for {spec.crop_px[0]} px: {reason}", "give another --input-size") from None
@@ -213,6 +227,24 @@ def class_count(state: Mapping[str, Tensor], last_layer: str, where: str) -> int
         found = ", ".join(list(state)[-2:])
         raise InputError(f"{where} have no {last_layer}.weight; their last are {found}", "are they weights of this --model?")
     return int(weight.shape[0])
+
+
+def _factory_weights(name: str, weights_option: str) -> Weights:
+    if weights_option == "default":
+        raise UsageError(f"--weights default is for torchvision's networks, --model is {name}", "give a file or none")
+    if weights_option == "none":
+        layer = None if factories.takes_classes(name) else outline(name).get_submodule(last_layer_name(name))
+        classes = getattr(layer, "out_features", None) or getattr(layer, "out_channels", None)
+        return Weights(None, "the numbers of the factory", None, classes)
+    state, where = weights.read_state(Path(weights_option)), f"the weights of {weights_option}"
+    return Weights(state, where, None, class_count(state, last_layer_name(name), where))
+
+
+def _made(name: str, given: Weights, classes: int, spec: ImageSpec) -> nn.Module:
+    if factories.is_factory(name):
+        return factories.make(name, classes)
+    options: dict[str, object] = {"num_classes": classes, **_size_option(name, spec.crop_px[0]), **_auxiliary_option(name, given.state)}
+    return _construct(name, options)
 
 
 class _UnallocatedWeights(TorchFunctionMode):

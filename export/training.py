@@ -145,6 +145,6 @@ def _epoch(trainee: Trainee, batches: Iterator[Batch], optimizer: torch.optim.Op
         loss = nn.functional.cross_entropy(trainee.above(values), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        total += float(loss) * len(labels)
+        total += float(loss.detach()) * len(labels)
         count += len(labels)
     return total / count

@@ -12,8 +12,8 @@ from torch import fx, nn
 from edge_agent.errors import InputError
 
 REMEDIES = (
-    ("control flow", "take the branch out of forward(): compute both sides and choose with torch.where, or decide by a setting of the module"),
     ("iterated", "loop over a fixed number of steps, for step in range(N), not over a tensor or its size"),
+    ("control flow", "take branches on tensor values out of forward(): choose with torch.where, or decide by a setting of the module"),
     ("'len' is not supported", "read x.shape[0] instead of len(x)"),
     ("interpreted as an integer", "take the number from a setting of the module, not from a tensor"),
 )

@@ -6,6 +6,7 @@ import numpy as np
 
 from export import cautions
 from export.dataset import Picture, Split, Unreadable
+from export.learned import Epoch, Learned
 from export.measure import Measured
 
 LABELS = ("cat", "dog")
@@ -80,6 +81,24 @@ def test_perfect_accuracy_leaves_the_temperature_open() -> None:
 def test_collapsed_features_come_with_the_way_out() -> None:
     (found,) = cautions.of_results(np.full(29, 0.008, np.float32), 0.9, 10, False)
     assert found.startswith("features collapsed") and "help" in found
+
+
+def learned(kept: int, trained: int = 10) -> Learned:
+    curve = (Epoch(0, None, 2.0, 0.5), Epoch(1, 1.0, 1.5, 0.6))
+    return Learned((), ("head",), trained, 10, 80, 20, curve, kept)
+
+
+def test_training_that_did_not_help_is_told() -> None:
+    assert cautions.of_learning(None, ["newt"]) == [] and cautions.of_learning(learned(1), []) == []
+    (found,) = cautions.of_learning(learned(0), [])
+    assert found.startswith("training did not help: none of 1 passes lowered the loss on the 20 held-out pictures")
+    (found,) = cautions.of_learning(learned(1), ["newt"])
+    assert found == "1 labels had no pictures to train on (newt): the network may have unlearned them"
+
+
+def test_random_weights_are_random_until_all_of_them_are_trained() -> None:
+    assert cautions.all_learned(learned(1)) and not cautions.all_learned(learned(0))
+    assert not cautions.all_learned(learned(1, 9)) and not cautions.all_learned(None)
 
 
 def test_sentences_are_printable() -> None:

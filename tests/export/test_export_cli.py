@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -13,7 +14,9 @@ from export_samples import write_photos
 from edge_agent.artifact import Artifact
 from export import cli
 from export.dataset import Progress, Unreadable
+from export.learned import read_learned
 from export.plan import BuildPlan
+from export.recipe import Recipe
 from export.source import Overrides
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +131,46 @@ def test_report_in_the_way(report: str, found: str, photos: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["home"], "nothing was built"
 
 
+def test_choices_of_layers_keep_their_order(planned: list[BuildPlan], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (
+        "build --finetune features.* --model resnet18 --freeze=features.0 --weights none --reinit head --data d --freeze features.1 "
+        "--output o --finetune features.0 --epochs 7 --learning-rate 0.01 --no-flip"
+    )
+    status, _, _ = run(capsys, *arguments.split())
+    assert status == 0
+    given = [(choice.action, choice.layers) for choice in planned[0].choices]
+    assert given == [
+        ("finetune", "features.*"), ("freeze", "features.0"), ("reinit", "head"), ("freeze", "features.1"), ("finetune", "features.0"),
+    ]  # fmt: skip
+    assert planned[0].recipe == Recipe(epochs=7, learning_rate=0.01, flip=False)
+
+
+def test_a_new_task_on_a_network_of_ones_own(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A factory's network with weights for six classes learns four labels: the whole way."""
+    import torch
+    from export_samples import SmallNetwork
+
+    monkeypatch.chdir(tmp_path)
+    lines = ("from export_samples import SmallNetwork", "", "def small(num_classes):", "    return SmallNetwork(num_classes)", "")
+    (tmp_path / "own_networks.py").write_text("\n".join(lines))
+    torch.save(SmallNetwork(6).state_dict(), tmp_path / "six.pth")
+    command = ["build", "--model", "own_networks:small", "--weights", "six.pth", "--data", photos, "--input-size", 32, "--output", "out"]
+    status, _, err = run(capsys, *command)
+    assert status == 65 and "has 4 folders, the network has 6 classes" in one_line(err) and "--reinit head" in err
+    status, out, err = run(capsys, *command, "--reinit", "head.3", "--finetune", "third", "--epochs", 2, "--json")
+    facts = json.loads(out)
+    assert status == 0 and err.count("training: ") == 1, err
+    learned = facts["learned"]
+    assert learned["layers"] == ["third", "head.3"] and learned["trained"] < learned["parameters"] == facts["model"]["parameters"]
+    assert learned["choices"] == [{"action": "reinit", "layers": "head.3"}, {"action": "finetune", "layers": "third"}]
+    assert facts["classes"] == 4 and facts["model"]["name"] == "own_networks:small"
+    kept = read_learned(tmp_path / "out")
+    assert kept is not None and json.loads(json.dumps(dataclasses.asdict(kept))) == learned
+    assert run(capsys, "verify", "out")[0] == 0
+
+
 @pytest.mark.parametrize("wrong", [("--quantize", "int4"), ("--max-accuracy-drop", "-1"), ("--max-accuracy-drop", "a lot")])
 def test_wrong_options_of_quantising(wrong: tuple[str, str], planned: list[BuildPlan], capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, *["build", "--model", "resnet18", "--weights", "none", "--data", "d", "--output", "o"], *wrong)
@@ -199,6 +242,11 @@ def test_usage(arguments: list[str], status: int, found: str, capsys: pytest.Cap
         (["--spare-classes", "-2"], 64, "--spare-classes is -2"),
         (["--limit", "1"], 64, "--limit is 1"),
         (["--seed", "-1"], 64, "--seed"),
+        (["--finetune", "featurs"], 64, "nearest names: features"),
+        (["--reinit", "features.2"], 64, "reaches features.2, which has no parameters"),
+        (["--finetune", "head", "--epochs", "0"], 64, "--epochs is 0"),
+        (["--finetune", "head", "--learning-rate", "nan"], 64, "--learning-rate is nan"),
+        (["--model", "no_such_package.nets:make"], 65, "there is no module 'no_such_package'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -11,6 +11,7 @@ from export_samples import LABELS, write_photos
 
 from edge_agent.errors import EdgeAgentError, InputError, LabelError, UsageError
 from export import plan as plans
+from export.learned import Choice
 from export.plan import BuildPlan, prepare
 from export.source import Overrides, Weights
 
@@ -104,3 +105,37 @@ def test_folder_names_that_no_label_can_have(name: str, plan: BuildPlan, tmp_pat
     root = write_photos(tmp_path / "data", 1, ("blue", name))
     with pytest.raises(LabelError, match=r"folders of .*data, number \d"):
         prepare(dataclasses.replace(plan, data=root))
+
+
+def choose(plan: BuildPlan, *texts: str) -> BuildPlan:
+    return dataclasses.replace(plan, choices=tuple(Choice(*text.split(" ")) for text in texts))
+
+
+def test_frozen_is_the_default(plan: BuildPlan) -> None:
+    assert prepare(plan).policy is None and prepare(choose(plan, "finetune head", "freeze *")).policy is None
+
+
+def test_a_new_task_has_new_labels_and_rows(plan: BuildPlan, trained: Path, tmp_path: Path) -> None:
+    of_folders = prepare(choose(dataclasses.replace(plan, weights=str(trained)), "reinit head"))
+    assert of_folders.labels == LABELS and of_folders.network.module(torch.zeros(1, 3, 32, 32)).shape == (1, 4)
+    assert of_folders.policy is not None and of_folders.policy.new_task and of_folders.policy.last_layer == "classifier.1"
+    file = labels_file(tmp_path, "red", "grey", "green", "blue")
+    of_file = prepare(choose(dataclasses.replace(plan, weights=str(trained), labels=file), "reinit *"))
+    assert of_file.labels == ("red", "grey", "green", "blue")
+
+
+def test_fine_tuning_keeps_the_task(plan: BuildPlan, trained: Path) -> None:
+    with pytest.raises(LabelError, match=r"--data has 4 folders, the network has 6 classes; hint: .*--reinit head"):
+        prepare(choose(dataclasses.replace(plan, weights=str(trained)), "finetune head"))
+
+
+def test_a_layer_that_is_not_there_is_found_before_the_weights_are_read(plan: BuildPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.source.read_weights", lambda *_: pytest.fail("weights were read"))
+    with pytest.raises(UsageError, match="--finetune 'layer4' is no layer"):
+        prepare(choose(plan, "finetune layer4"))
+
+
+def test_too_few_pictures_for_a_new_task(plan: BuildPlan, tmp_path: Path) -> None:
+    file = labels_file(tmp_path, *LABELS, "newt")
+    with pytest.raises(InputError, match="the label 'newt' has no pictures"):
+        prepare(choose(dataclasses.replace(plan, labels=file), "reinit head"))
