@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from edge_agent.admission import admit, remember
 from edge_agent.advising import Advice, advise
 from edge_agent.artifact import Artifact
 from edge_agent.corrected_onnx import write_corrected_onnx
@@ -35,6 +36,7 @@ from edge_agent.recorded import Recorded, recorded
 from edge_agent.results import AgentInfo, Correction, Prediction, Undo
 from edge_agent.runtime import Backbone, Seen
 from edge_agent.settings import Settings, default_state
+from edge_agent.signature import signature_in_words
 from edge_agent.taking_back import undo_all, undo_one
 from edge_agent.teaching import Lesson, Teacher
 from edge_agent.views import check_views
@@ -89,19 +91,23 @@ class EdgeAgent:
             settings: limits and defaults; by default those of the environment.
 
         Returns:
-            An agent that can predict; nothing was written.
+            An agent that can predict. Nothing was written but, into a state that exists, that the artifact's first load did no harm: it
+            is made in a child process with limits, and only once.
 
         Raises:
-            ArtifactError: the artifact is missing, changed or foreign.
+            ArtifactError: the artifact is missing, changed or foreign, its first load failed, or a trusted key is set and none signed it.
             RuntimeUnavailable: ONNX Runtime or the provider cannot be had.
             StateError: the state cannot be read or belongs to another artifact; a damaged correction is named when the head is needed.
+            UsageError: the trusted key cannot be read.
         """
         settings = settings or Settings.load(None, os.environ, {})
         settings = replace(settings, provider=provider or settings.provider, engine=engine or settings.engine)
         opened = Artifact.open(artifact)
         folder = Path(state) if state is not None else default_state(os.environ, opened.digest)
+        record = admit(opened, folder, settings)
         agent = cls(opened, folder, settings, lambda: datetime.now(timezone.utc))
         agent._journal.stamp()
+        remember(record, opened, folder, settings)
         return agent
 
     def close(self) -> None:
@@ -333,6 +339,7 @@ class EdgeAgent:
             manifest.image.crop_px, import_onnxruntime().__version__, self._backbone.provider, self._backbone.reason,
             engine, engine_reason, str(self.state), serving.generation, serving.head.digest(), len(self._keeper.evidence(serving)),
             manifest.capacity, manifest.sentinel.accuracy, float(serving.right.mean()),
+            signature_in_words(self.artifact.signature, bool(self.settings.trusted_key)),
         )  # fmt: skip
 
     def health(self, settings: HealthSettings | None = None) -> HealthReport:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +33,7 @@ from edge_agent.manifest import (
     label_fault,
     require,
 )
+from edge_agent.signature import SIGNATURE_LIMIT_BYTES, SIGNATURE_NAME, Signature
 
 __all__ = [
     "Artifact", "FileEntry", "GoldenFacts", "ImageSpec", "Manifest", "ModelFacts", "NewClass", "ParityFacts", "Producer",
@@ -37,6 +41,9 @@ __all__ = [
 ]  # fmt: skip
 
 FloatArray = NDArray[np.float32]
+KEPT_LIMITS_BYTES = {"labels.txt": 16 * 1024**2, "statistics.safetensors": 512 * 1024**2}
+"""The greatest size of the files that are kept in memory; the others are read in pieces, and whole only for the runtime."""
+_PIECE_BYTES = 1024**2
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class Artifact:
         digest: SHA-256 (hex) of the manifest's bytes; it names the artifact, since every file's digest is in the manifest.
         labels: the network's labels in the order of the logits.
         statistics: the arrays that the learner and the guard need.
+        signature: what `manifest.sig` says, checked by nobody yet; None where the artifact is unsigned.
     """
 
     path: Path
@@ -106,6 +114,7 @@ class Artifact:
     digest: str
     labels: tuple[str, ...]
     statistics: Statistics
+    signature: Signature | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Artifact:
@@ -126,16 +135,20 @@ class Artifact:
             raise ArtifactError(f"no artifact at {root}: {found}", "give --artifact a directory that edge-export build wrote")
         data = _read_regular(root, "manifest.json", MANIFEST_LIMIT_BYTES)
         manifest = Manifest.from_bytes(data)
-        _refuse_strangers(root, set(manifest.files) | {"manifest.json"})
+        require(manifest.to_bytes() == data, "is not in its canonical form")
+        _refuse_strangers(root, set(manifest.files) | {"manifest.json", SIGNATURE_NAME})
         kept: dict[str, bytes] = {}
         for name, entry in manifest.files.items():
-            content = _read_verified(root, name, entry)
-            if name in ("labels.txt", "statistics.safetensors"):
-                kept[name] = content
+            limit = KEPT_LIMITS_BYTES.get(name)
+            if limit is None:
+                _verify(root, name, entry)
+                continue
+            require(entry.bytes <= limit, f"{entry.bytes} bytes, expected at most {limit}", name)
+            kept[name] = _read_verified(root, name, entry)
         labels = parse_labels(kept["labels.txt"])
         require(len(labels) == manifest.classes, f"{len(labels)} labels for {manifest.classes} classes", "labels.txt")
         statistics = Statistics.from_bytes(kept["statistics.safetensors"], manifest)
-        return cls(root, manifest, hashlib.sha256(data).hexdigest(), labels, statistics)
+        return cls(root, manifest, hashlib.sha256(data).hexdigest(), labels, statistics, _signature(root))
 
     def read(self, name: str) -> bytes:
         """The bytes of one listed file, hashed after they were read.
@@ -174,12 +187,25 @@ def _refuse_strangers(root: Path, known: set[str]) -> None:
             require(expected and not os.path.islink(full), f"the file {relative[:80]!r} is not listed or is a link", str(root))
 
 
+def _signature(root: Path) -> Signature | None:
+    if not os.path.lexists(root / SIGNATURE_NAME):
+        return None
+    return Signature.from_bytes(_read_regular(root, SIGNATURE_NAME, SIGNATURE_LIMIT_BYTES))
+
+
 def _read_regular(root: Path, name: str, limit_bytes: int) -> bytes:
     """Read a regular file without following a link; at most `limit_bytes` + 1 bytes, so that a longer file is seen as longer."""
+    with _opened(root, name) as file:
+        return file.read(limit_bytes + 1)
+
+
+@contextmanager
+def _opened(root: Path, name: str) -> Iterator[BinaryIO]:
+    """A regular file, opened without following a link and without waiting for the other end of a pipe."""
     try:
         with open(root / name, "rb", opener=_open_unfollowed) as file:
             require(stat.S_ISREG(os.fstat(file.fileno()).st_mode), "is not a regular file", name)
-            return file.read(limit_bytes + 1)
+            yield file
     except OSError as error:
         raise ArtifactError(f"{root / name} cannot be read: {error.strerror}", "copy the artifact again") from None
 
@@ -190,14 +216,28 @@ def _open_unfollowed(path: str, flags: int) -> int:
 
 
 def _read_verified(root: Path, name: str, entry: FileEntry) -> bytes:
+    """The bytes of a file, hashed after they were read."""
     content = _read_regular(root, name, entry.bytes)
-    if len(content) != entry.bytes:
-        more = "more" if len(content) > entry.bytes else str(len(content))
-        raise ArtifactError(f"{root / name} has {more} bytes, the manifest says {entry.bytes}", "copy the artifact again")
-    found = hashlib.sha256(content).hexdigest()
+    _check(root / name, entry, len(content), hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _verify(root: Path, name: str, entry: FileEntry) -> None:
+    """The same for a file that nobody needs yet, a piece at a time."""
+    found, size = hashlib.sha256(), 0
+    with _opened(root, name) as file:
+        while size <= entry.bytes and (piece := file.read(min(_PIECE_BYTES, entry.bytes + 1 - size))):
+            found.update(piece)
+            size += len(piece)
+    _check(root / name, entry, size, found.hexdigest())
+
+
+def _check(path: Path, entry: FileEntry, size: int, found: str) -> None:
+    if size != entry.bytes:
+        more = "more" if size > entry.bytes else str(size)
+        raise ArtifactError(f"{path} has {more} bytes, the manifest says {entry.bytes}", "copy the artifact again")
     if found != entry.sha256:
         raise ArtifactError(
-            f"{root / name} was changed: its SHA-256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…",
+            f"{path} was changed: its SHA-256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…",
             "copy the artifact again from where it was built",
         )
-    return content

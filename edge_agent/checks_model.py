@@ -10,10 +10,10 @@ from edge_agent.check import Check, Fault, conclude, readable
 from edge_agent.head import softmax
 from edge_agent.nagios import Range, Status
 from edge_agent.providers import CPU, CUDA
+from edge_agent.signature import signature_in_words
 from edge_agent.subject import Subject
 
 _LATENCY_BUDGET_S, _LATENCY_LEAST, _LATENCY_MOST = 0.5, 3, 40
-_NO_SIGNATURE = "not signed (schema 1 has no signature)"
 
 
 def check_artifact(subject: Subject) -> Check:
@@ -25,7 +25,8 @@ def check_artifact(subject: Subject) -> Check:
     if subject.running and subject.running.digest != artifact.digest:
         found = f"another artifact lies there now: {artifact.digest[:12]}…, in use is {subject.running.digest[:12]}…"
         faults.append(Fault(Status.WARNING, found, "start the program again to use the new one"))
-    detail = f"{manifest.model.name}, {len(manifest.files)} files, {readable(size, 'B')}, every SHA-256 fits; {_NO_SIGNATURE}"
+    signature = signature_in_words(artifact.signature, bool(subject.settings.trusted_key))
+    detail = f"{manifest.model.name}, {len(manifest.files)} files, {readable(size, 'B')}, every SHA-256 fits; {signature}"
     measures = [subject.health.measure("artifact_size", size)]
     return conclude("artifact", detail, measures, "build it smaller, or move the threshold", faults)
 

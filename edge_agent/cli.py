@@ -83,6 +83,7 @@ class Call:
 @click.option("--provider", metavar="NAME", help="auto, CPUExecutionProvider or CUDAExecutionProvider. [EDGE_AGENT_PROVIDER]")
 @click.option("--engine", metavar="NAME", help="auto, onnxruntime-training, portable or a registered one. [EDGE_AGENT_ENGINE]")
 @click.option("--threads", type=int, metavar="N", help="Threads of the backbone; 0: as ONNX Runtime chooses. [EDGE_AGENT_THREADS]")
+@click.option("--trusted-key", metavar="FILE", help="Refuse artifacts that no key in FILE signed, and older ones. [EDGE_AGENT_TRUSTED_KEY]")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(
@@ -93,13 +94,15 @@ def cli(
     provider: str | None,
     engine: str | None,
     threads: int | None,
+    trusted_key: str | None,
     debug: bool,
 ) -> None:
     """Correct a trained image classifier from one picture, check that nothing was forgotten, and take it back.
 
     Exit codes: 0 done, 4 the correction was refused, 64 usage, 65 bad input, 66 artifact, 69 runtime, 73 state.
     """
-    context.obj = Call(artifact, state, settings_file, {"provider": provider, "engine": engine, "threads": threads})
+    flags: dict[str, object] = {"provider": provider, "engine": engine, "threads": threads, "trusted_key": trusted_key}
+    context.obj = Call(artifact, state, settings_file, flags)
 
 
 @cli.command()

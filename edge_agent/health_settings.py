@@ -13,7 +13,7 @@ from edge_agent.settings_file import read_settings_file
 
 PREFIX = "EDGE_AGENT_HEALTH_"
 CHECKS: dict[str, str] = {
-    "artifact": "manifest and SHA-256 of every file; the artifact in use is the one on the disk",
+    "artifact": "manifest, SHA-256 of every file and signature; its first load did no harm; the artifact in use is the one on the disk",
     "runtime": "ONNX Runtime, the provider and the engine that were asked for start",
     "state": "the journal's pages and digests, its size, and whether its owner can write it; --deep: solving it again gives the head",
     "head": "the head in use is finite; how much it differs from the factory's; remembered rows and spare classes",

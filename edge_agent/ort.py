@@ -68,6 +68,17 @@ def installed_wheels(folder: Path) -> tuple[str, ...]:
     return tuple(name for name in WHEELS if name in found)
 
 
+def runtime_stamp() -> str:
+    """Which ONNX Runtime this environment has, such as "onnxruntime_training_cpu-1.19.2", without importing it; "" where none is found."""
+    try:
+        spec = importlib.util.find_spec("onnxruntime")
+        names = os.listdir(Path(spec.origin).parents[1]) if spec is not None and spec.origin else []
+    except (OSError, ValueError, ImportError):
+        return ""
+    wheels = [name.removesuffix(".dist-info") for name in names if name.startswith("onnxruntime") and name.endswith(".dist-info")]
+    return " ".join(sorted(wheels))
+
+
 def _refuse_two() -> None:
     """Two wheels in one folder overwrite each other's files, and what then loads is neither."""
     spec = importlib.util.find_spec("onnxruntime")

@@ -123,6 +123,7 @@ class AgentInfo:
         capacity: how many rows the head can remember.
         factory_accuracy: of the factory head on the sentinel set (0…1).
         sentinel_accuracy: of the head in use on the sentinel set (0…1).
+        signature: whether the artifact is signed, by which key, and whether that was checked, in words.
     """
 
     artifact: str
@@ -143,3 +144,4 @@ class AgentInfo:
     capacity: int
     factory_accuracy: float
     sentinel_accuracy: float
+    signature: str

@@ -51,6 +51,9 @@ class Settings:
         queue_worth: a picture waits when asking about it is worth at least this (0…1).
         queue_alike: of two pictures whose contexts have a cosine above this only one waits at a time.
         queue_repeat: a picture whose context is this near to one that was answered or taught is not asked about again.
+        trusted_key: a file of public keys; with it an artifact that none of them signed, or an older one, is refused. "" trusts all.
+        trial_timeout_s: how long the first load of an artifact may take in its child process; 0 loads it without one.
+        trial_memory_bytes: what that child may use besides six times the artifact's own bytes.
     """
 
     provider: str = "auto"
@@ -80,6 +83,9 @@ class Settings:
     queue_worth: float = 0.1
     queue_alike: float = 0.8
     queue_repeat: float = 0.95
+    trusted_key: str = ""
+    trial_timeout_s: int = 120
+    trial_memory_bytes: int = 2 * 1024**3
 
     def __post_init__(self) -> None:
         """Refuse values that no rule can work with."""
@@ -90,7 +96,7 @@ class Settings:
             "wait_ms": (0, 3_600_000), "kept_pictures": (0, 10_000_000), "kept_pictures_bytes": (0, 2**40), "kept_generations": (1, 10_000),
             "kept_unused": (0, 10_000_000),
             "queue_pictures": (0, 10_000), "queue_bytes": (0, 2**40), "queue_worth": (0, 1), "queue_alike": (0.5, 1),
-            "queue_repeat": (0.5, 1),
+            "queue_repeat": (0.5, 1), "trial_timeout_s": (0, 86_400), "trial_memory_bytes": (2**28, 2**44),
         }  # fmt: skip
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:

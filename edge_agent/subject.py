@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.admission import admit
 from edge_agent.artifact import Artifact
 from edge_agent.errors import EdgeAgentError, RuntimeUnavailable, StateError
 from edge_agent.health_settings import HealthSettings
@@ -75,11 +76,11 @@ class Subject:
 
     def artifact(self) -> Artifact:
         """The artifact, every file verified."""
-        return self._part("artifact", "artifact", lambda: Artifact.open(self.path))
+        return self._part("artifact", "artifact", self._admitted)
 
     def state(self) -> Path:
         """The state directory; it need not exist."""
-        return self._state or default_state(os.environ, self.artifact().digest)
+        return self._state_of(self.artifact())
 
     def onnxruntime(self) -> Any:
         """The module."""
@@ -173,6 +174,16 @@ class Subject:
         connection = self._made.pop("snapshot", None)
         if isinstance(connection, sqlite3.Connection):
             connection.close()
+
+    def _state_of(self, artifact: Artifact) -> Path:
+        return self._state or default_state(os.environ, artifact.digest)
+
+    def _admitted(self) -> Artifact:
+        """The artifact that may be used here; one that this state has not seen is tried, each time: a report writes nothing."""
+        artifact = Artifact.open(self.path)
+        if self.running is None or self.running.digest != artifact.digest:
+            admit(artifact, self._state_of(artifact), self.settings, with_golden=False)  # a check of its own compares those
+        return artifact
 
     def _opening(self) -> Opening:
         """A running agent has the journal open already, as its own user; a second way of opening would only disturb its locks."""

@@ -14,6 +14,7 @@ from browser import chromium, open_tab, tab
 from on_device import ARTIFACT, PHOTOS
 from PIL import Image
 
+from edge_agent import admission
 from edge_agent.agent import EdgeAgent
 from edge_agent.artifact import Artifact
 from edge_agent.results import Prediction
@@ -25,6 +26,7 @@ hypothesis.settings.register_profile("same", deadline=None, database=None, deran
 hypothesis.settings.register_profile("search", deadline=None, database=None, max_examples=1000)
 hypothesis.settings.load_profile("same")
 
+TRIED: set[tuple[str, bool]] = set()
 Photo = Callable[..., Image.Image]
 __all__ = ["broker", "chromium", "open_tab", "person", "tab"]  # fixtures for every test
 
@@ -38,6 +40,22 @@ def _no_state_outside_of_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+
+
+@pytest.fixture(autouse=True)
+def _one_trial_for_each_artifact(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a fresh state, and with it every agent would try the same artifact again, 0.3 s each; `real_trial` is without it."""
+    if "real_trial" in request.keywords:
+        return
+    real = admission._try
+
+    def once(artifact: Artifact, settings: Settings, with_golden: bool) -> None:
+        key = (artifact.digest, with_golden)
+        if key not in TRIED:
+            real(artifact, settings, with_golden)
+            TRIED.add(key)
+
+    monkeypatch.setattr(admission, "_try", once)
 
 
 @pytest.fixture(scope="session")

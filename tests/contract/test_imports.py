@@ -21,7 +21,8 @@ LAYERS: dict[str, set[str]] = {
     "image": {"errors", "manifest"},
     "settings_file": {"errors"},
     "settings": {"errors", "image", "settings_file"},
-    "artifact": {"errors", "manifest"},
+    "signature": {"errors"},
+    "artifact": {"errors", "manifest", "signature"},
     "ort": {"errors"},
     "providers": {"errors", "ort"},
     "onnx_wire": {"errors"},
@@ -37,6 +38,10 @@ LAYERS: dict[str, set[str]] = {
     "journal_mark": {"errors", "journal_digests", "journal_facts"},
     "runtime": {"chained", "errors", "artifact", "ort", "providers"},
     "engines": {"errors", "artifact", "ort", "providers"},
+    "artifact_record": {"atomic_file", "errors"},
+    "trial": {"artifact", "engines", "errors", "image", "onnx_rules", "providers", "runtime"},
+    "trial_child": {"artifact", "errors", "trial"},
+    "admission": {"artifact", "artifact_record", "errors", "ort", "settings", "signature", "trial", "trial_child"},
     "head": {"errors", "artifact", "runtime"},
     "remembering": {"head", "runtime"},
     "new_class": {"errors", "artifact", "runtime", "head", "remembering"},
@@ -129,7 +134,8 @@ LAYERS["cli"] = set(LAYERS)
 DEVICE_PACKAGES = {"click", "numpy", "onnxruntime", "PIL", "prometheus_client", "rich", "safetensors", "threadpoolctl", "tomli"}
 DEVICE_PACKAGES |= {"h11", "starlette", "uvicorn"}  # the extra [service]
 DEVICE_PACKAGES |= {"paho"}  # the extra [mqtt]
-WORKSTATION_MAY_IMPORT = {"artifact", "chained", "command_line", "errors", "image", "manifest", "onnx_rules", "ort"}
+DEVICE_PACKAGES |= {"cryptography"}  # the extra [signed]
+WORKSTATION_MAY_IMPORT = {"artifact", "chained", "command_line", "errors", "image", "manifest", "onnx_rules", "ort", "signature"}
 
 # One module of the workstation teaches a finished artifact, with the agent itself, to report what a correction does there.
 WORKSTATION_TEACHES = {"export.effect": {"edge_agent:EdgeAgent", "runtime", "settings", "views"}}
