@@ -32,6 +32,10 @@ class Chained:
         """Those of the first session."""
         return self.first.get_inputs()
 
+    def get_outputs(self) -> Any:
+        """Those of the second session."""
+        return self.second.get_outputs()
+
 
 def backbone_files(listed: Collection[str]) -> tuple[str, ...]:
     """The files of an artifact's network, in the order in which they run."""

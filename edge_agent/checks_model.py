@@ -25,6 +25,9 @@ def check_artifact(subject: Subject) -> Check:
     if subject.running and subject.running.digest != artifact.digest:
         found = f"another artifact lies there now: {artifact.digest[:12]}…, in use is {subject.running.digest[:12]}…"
         faults.append(Fault(Status.WARNING, found, "start the program again to use the new one"))
+    record = subject.record_fault()
+    if record is not None:
+        faults.append(Fault(Status.WARNING, record.message, record.hint))
     signature = signature_in_words(artifact.signature, bool(subject.settings.trusted_key))
     detail = f"{manifest.model.name}, {len(manifest.files)} files, {readable(size, 'B')}, every SHA-256 fits; {signature}"
     measures = [subject.health.measure("artifact_size", size)]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from edge_agent.admission import admit, remember
 from edge_agent.agent import EdgeAgent
 from edge_agent.artifact import Artifact
 from edge_agent.errors import InputError, LabelError, StateError, UsageError
@@ -102,13 +103,15 @@ def migrate_state(
         What became of each correction, and where the old state is kept.
 
     Raises:
-        UsageError: both are the same artifact.
+        UsageError: both are the same artifact, or the trusted key cannot be read.
+        ArtifactError: the new artifact's first load failed, or a key is trusted that did not sign it.
         StateError: there is no state, it is damaged or of a third artifact; it changed meanwhile; or it cannot be written.
         StateBusyError: another process holds it for longer than `wait_ms`.
         RuntimeUnavailable: the runtime or the engine cannot be had.
     """
     if source.digest == target.digest:
         raise UsageError("both artifacts are the same one", "--from is the artifact that the state belongs to, --to the new one")
+    record = admit(target, destination, settings)
     old = Journal(folder, source.digest, settings, _now)
     reached = old.read(lambda connection: _sound(connection, folder))
     with tempfile.TemporaryDirectory(prefix="edge-agent-migrate-") as private:
@@ -126,6 +129,7 @@ def migrate_state(
                     kept = replace_in_place(made, old, settings, "migrate", lambda: _check_unchanged(old, reached)) or folder
                 else:
                     put_state(made, destination, target.digest, settings, "migrate", False)
+            remember(record, target, destination, settings)
     old.close()
     facts = (str(destination), str(kept), source.digest, target.digest, dry_run)
     return Migration(*facts, labels, tuple(moved), waiting, waited, factory, accuracy)

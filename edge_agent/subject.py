@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_agent.admission import admit
 from edge_agent.artifact import Artifact
+from edge_agent.artifact_record import read_record, record_folder
 from edge_agent.errors import EdgeAgentError, RuntimeUnavailable, StateError
 from edge_agent.health_settings import HealthSettings
 from edge_agent.journal import Journal, Opening
@@ -81,6 +82,14 @@ class Subject:
     def state(self) -> Path:
         """The state directory; it need not exist."""
         return self._state_of(self.artifact())
+
+    def record_fault(self) -> StateError | None:
+        """What is wrong with what the state remembers of artifacts, or None."""
+        try:
+            read_record(record_folder(self.state(), self.artifact().digest))
+        except StateError as error:
+            return error
+        return None
 
     def onnxruntime(self) -> Any:
         """The module."""

@@ -17,6 +17,7 @@ from edge_agent import __version__
 from edge_agent.command_line import run_command
 from edge_agent.errors import RuntimeUnavailable
 from export.cli_layers import OrderedCommand, choices_in_order, layer_options, training_options
+from export.cli_signing import keygen, sign
 
 if TYPE_CHECKING:
     from export.build import BuildReport
@@ -173,6 +174,8 @@ def _beside(output: Path) -> Path:
     """Where the report lies unless it is told: the artifact's own folder holds only what its manifest lists."""
     place = Path(os.path.abspath(output))
     return place.with_name(f"{place.name}.report.html")
+cli.add_command(keygen)
+cli.add_command(sign)
 
 
 def build_json(report: BuildReport) -> dict[str, object]:

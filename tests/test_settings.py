@@ -43,6 +43,9 @@ VALUES = {  # two that differ from the default, for every setting
     "queue_worth": (0.3, 0.4),
     "queue_alike": (0.9, 0.99),
     "queue_repeat": (0.9, 0.99),
+    "trusted_key": ("one.pub", "two.pub"),
+    "trial_timeout_s": (30, 60),
+    "trial_memory_bytes": (2**29, 2**30),
 }
 
 

@@ -114,8 +114,8 @@ LAYERS["teaching"] = {
 }  # fmt: skip
 LAYERS["agent"] = set(LAYERS)
 LAYERS["migrating"] = {
-    "agent", "artifact", "errors", "journal", "journal_facts", "journal_file", "journal_queue", "journal_requests", "journal_rows",
-    "settings", "state_check", "state_reader", "state_replacing", "state_salvage",
+    "admission", "agent", "artifact", "errors", "journal", "journal_facts", "journal_file", "journal_queue", "journal_requests",
+    "journal_rows", "settings", "state_check", "state_reader", "state_replacing", "state_salvage",
 }  # fmt: skip
 LAYERS["cli_migrate"] = {"artifact", "migrating", "settings"}
 LAYERS["speed"] = {"agent", "artifact", "errors", "image", "results", "runtime", "settings"}
