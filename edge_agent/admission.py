@@ -49,7 +49,7 @@ def admit(artifact: Artifact, state: Path, settings: Settings, with_golden: bool
     return record
 
 
-def remember(record: ArtifactRecord, artifact: Artifact, state: Path, settings: Settings) -> None:
+def remember(record: ArtifactRecord, artifact: Artifact, state: Path, settings: Settings) -> bool:
     """Write what is to be remembered, where that is possible; no state is created for it, unless there are versions to remember.
 
     Args:
@@ -57,13 +57,19 @@ def remember(record: ArtifactRecord, artifact: Artifact, state: Path, settings: 
         artifact: opened.
         state: the state directory.
         settings: the trusted key.
+
+    Returns:
+        Whether there is a state; without one nothing could be written.
     """
     folder = record_folder(state, artifact.digest)
     with contextlib.suppress(OSError, StateError):
         if settings.trusted_key or folder != state:
             folder.mkdir(parents=True, exist_ok=True)
-        if folder.is_dir() and read_record(folder) != record:
+        if not folder.is_dir():
+            return False
+        if read_record(folder) != record:
             write_record(folder, record)
+    return True
 
 
 def _admit_version(artifact: Artifact, record: ArtifactRecord, trusted_key: str) -> ArtifactRecord:

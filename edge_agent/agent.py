@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,8 @@ class EdgeAgent:
         record = admit(opened, folder, settings)
         agent = cls(opened, folder, settings, lambda: datetime.now(timezone.utc))
         agent._journal.stamp()
-        remember(record, opened, folder, settings)
+        if not remember(record, opened, folder, settings):
+            agent._journal.after_next_commit = partial(remember, record, opened, folder, settings)
         return agent
 
     def close(self) -> None:

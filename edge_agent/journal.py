@@ -56,6 +56,7 @@ class Journal:
         self._openings, self._version = 0, -1
         self._since: float | None = None  # when a thread of ours took its turn
         self._request: str | None = None
+        self.after_next_commit: Callable[[], object] | None = None  # for what belongs into a state, once there is one
         self._files, self._inode = files_of(folder), inode_of(folder)
         self._loss: StateError | None = None  # what the mark says against the journal
         self.lock = threading.RLock()  # the keeper takes it too: with one lock there is no wrong order
@@ -199,6 +200,9 @@ class Journal:
                     connection.execute("ROLLBACK")
                 raise
             write_mark(self.folder, identity, number)
+            after, self.after_next_commit = self.after_next_commit, None
+            if after is not None:
+                after()
 
     def vacuum(self) -> None:
         """Give the room of what was dropped back to the disk, and take the log in.

@@ -81,7 +81,7 @@ class Subject:
 
     def state(self) -> Path:
         """The state directory; it need not exist."""
-        return self._state_of(self.artifact())
+        return self._state or self._state_of(self.artifact())
 
     def record_fault(self) -> StateError | None:
         """What is wrong with what the state remembers of artifacts, or None."""

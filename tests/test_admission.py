@@ -85,6 +85,14 @@ def test_no_state_is_created_for_the_record(tmp_path: Path, trials: list[bool]) 
     assert trials == [True]
 
 
+def test_first_correction_brings_the_record_into_its_state(tmp_path: Path, trials: list[bool]) -> None:
+    for number in range(2):
+        agent = EdgeAgent.open(ARTIFACT, tmp_path / "state")
+        agent.correct(PHOTOS[number], TRUTHS[number])
+        agent.close()
+    assert trials == [True]
+
+
 def test_default_states_remember_beside_each_other(tmp_path: Path, trials: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     for _ in range(2):
