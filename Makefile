@@ -42,6 +42,12 @@ unit: $(WORKSTATION)/ready $(DEVICE)/ready browser  ## the tests alone
 faults: $(WORKSTATION)/ready $(DEVICE)/ready  ## the fault plan with the night's figures, into docs/faults.md: ROWS="D1 K1" for some of it, SEED=n
 	EDGE_AGENT_TEST_DEVICE=$(CURDIR)/$(DEVICE)/bin/python $(WORKSTATION)/bin/python tests/faults/campaign.py --report docs --seed $(or $(SEED),0) $(ROWS)
 
+.PHONY: mutation
+mutation: $(WORKSTATION)/ready  ## what no test of the journal notices when a line of it is changed, into docs/mutation-state.json
+	$(WORKSTATION)/bin/python tests/mutation.py edge_agent/journal.py --report docs/mutation-state.json --tests tests/test_journal.py \
+	  tests/test_journal_mark.py tests/test_journal_requests.py tests/test_journal_opening.py \
+	  --then tests/test_journal_holder.py tests/test_migrating.py tests/test_state_commands.py
+
 artifacts: $(WORKSTATION)/ready  ## build artifacts/default again: PHOTOS=folder or zip, WEIGHTS=file
 	$(WORKSTATION)/bin/python artifacts/build_default.py --photos $(PHOTOS) --weights $(WEIGHTS)
 

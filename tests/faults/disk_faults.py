@@ -128,9 +128,9 @@ def in_earnest(device: Field, name: str, hinder: Callable[[Path], None], folder:
     try:
         with device.agent(folder) as agent:
             assert agent.head.digest() == before
-            hinder(folder)
             if name == "no descriptor":
                 agent.close()  # what is open needs none
+            hinder(folder)
             code = 1
             try:
                 for number in range(TAUGHT, 600):
