@@ -2,12 +2,12 @@
 
     python tests/mutation.py edge_agent/journal.py --tests tests/test_journal.py … [--then tests/…] [--report docs/mutation.json]
 
-mutmut and cosmic-ray do not take a statement away, and a removed fsync, check or digest is just that; they start Python anew for each mutant
-besides. Here a process that has loaded the libraries forks, the child loads the mutated module in the place of the real one and runs
-the tests up to the first failure: a second each. `--then` names slower tests, which see only what survived the first ones.
+mutmut and cosmic-ray do not take a statement away, and a removed fsync, check or digest is just that; and they start Python anew
+for each mutant. Here a process that has loaded the libraries forks, the child loads the mutated module in the place of the real one and
+runs the tests up to the first failure. `--then` names slower tests, which see only what survived the first ones.
 
-Mutants: a statement taken away (calls, raises, returns, assignments to attributes); a condition always true or always false; a comparison, `and`, `or` or
-`not` turned; a number one greater; True for False; the words of a PRAGMA, a BEGIN or a COMMIT taken away.
+Mutants: a statement taken away (calls, raises, assignments to attributes), a return of nothing; a condition always true or always false;
+a comparison, `and`, `or` or `not` turned; a number one greater; True for False; the words of a PRAGMA, a BEGIN or a COMMIT taken away.
 """
 
 from __future__ import annotations
