@@ -25,6 +25,8 @@ COLUMNS = {
 }  # fmt: skip
 """What the digest of a row covers, table by table; the first column names the row."""
 
+_JSON = json.JSONEncoder(default=repr)  # made once: `json.dumps` with a default makes one for each row
+
 
 def of_bytes(blob: object) -> str:
     """SHA-256 (hex) of a blob; of what is none, such as the NULL that a damaged page gives, it is empty and fits nothing."""
@@ -33,7 +35,7 @@ def of_bytes(blob: object) -> str:
 
 def of_values(values: tuple[object, ...]) -> str:
     """SHA-256 (hex) of the values of a row, as SQLite gives them back: text, numbers, bytes and None."""
-    return of_bytes(json.dumps(values, default=repr).encode())
+    return of_bytes(_JSON.encode(values).encode())
 
 
 def seal_rows(connection: sqlite3.Connection, table: str, where: str = "1", values: tuple[object, ...] = ()) -> None:
