@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,9 +16,11 @@ import numpy as np
 import pytest
 from on_device import an_entry, files_below, open_journal, some_seen
 
+from edge_agent import journal as module
 from edge_agent.errors import InputError, StateBusyError, StateError
 from edge_agent.head import AddedClasses, Head
-from edge_agent.journal import Journal
+from edge_agent.journal import Generation, Journal
+from edge_agent.journal_facts import ARTIFACT, write_fact
 from edge_agent.remembering import Memory
 from edge_agent.runtime import Seen
 
@@ -307,6 +310,17 @@ class TestDamage:
         spoil(folder, "DELETE FROM corrections WHERE id=1")
         assert journal.generation().head is None
 
+    @pytest.mark.parametrize("value", ["'text'", "7", "0.5"])
+    def test_what_is_no_blob_is_damage(self, value: str, journal: Journal, folder: Path) -> None:
+        teach(journal, 2)
+        spoil(folder, f"UPDATE corrections SET seen={value} WHERE id=2")
+        spoil(folder, f"UPDATE pictures SET picture={value} WHERE correction=1")
+        spoil(folder, f"UPDATE generations SET head={value} WHERE number=2")
+        with pytest.raises(StateError, match="correction 2 is damaged"):
+            journal.records()
+        assert journal.picture(1) is None
+        assert journal.generation().head is None
+
     def test_damaged_pages_are_our_error(self, journal: Journal, folder: Path) -> None:
         teach(journal, 20)
         journal.close()
@@ -402,3 +416,114 @@ class TestSharing:
         journal.close()
         teach(journal, 1, start=2)
         assert len(journal.records()) == 2
+
+
+class TestReplacedBehindItsBack:
+    """Another process sets the file aside, or moves the state to another artifact, while this one has it open."""
+
+    def test_a_writer_that_waited_writes_to_the_file_that_is_there(self, journal: Journal, folder: Path, tmp_path: Path) -> None:
+        teach(journal, 1)
+        other = open_journal(tmp_path / "other")
+        teach(other, 3)
+        other.close()
+        holder = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
+        holder.execute("BEGIN IMMEDIATE")
+        written = list[int]()
+
+        def write() -> None:
+            with journal.writing() as writer:
+                written.append(writer.next_correction())
+                writer.add_correction(an_entry(written[0]), some_seen(9), None)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        time.sleep(0.1)  # it waits for the file that is open
+        (folder / "journal.mark").unlink()
+        aside = tmp_path / "aside"
+        aside.mkdir()
+        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+            os.rename(folder / name, aside / name)
+        os.rename(tmp_path / "other" / FILE, folder / FILE)
+        holder.execute("ROLLBACK")
+        holder.close()
+        thread.join(10)
+        assert written == [4]
+        assert asked(folder, "SELECT max(id) FROM corrections") == [(4,)]
+        assert asked(aside, "SELECT max(id) FROM corrections") == [(1,)]
+        assert [entry.id for entry in journal.history()] == [1, 2, 3, 4]
+
+    @pytest.mark.parametrize("look", [Journal.stamp, Journal.generation, Journal.history, Journal.records, Journal.standing])
+    def test_a_state_that_was_moved_to_another_artifact_is_read_no_more(
+        self, look: Callable[[Journal], object], journal: Journal, folder: Path
+    ) -> None:
+        teach(journal, 1)
+        look(journal)
+        with open_journal(folder).writing() as writer:
+            write_fact(writer._connection, ARTIFACT, "b" * 64)
+        with pytest.raises(StateError, match="of another artifact"):
+            look(journal)
+        with pytest.raises(StateError, match="of another artifact"), journal.writing():
+            pytest.fail("it must not be entered")
+
+    def test_the_owner_is_asked_within_the_transaction(self, journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        teach(journal, 1)
+        real = Journal._begin
+
+        def late(self: Journal) -> sqlite3.Connection:
+            connection = real(self)
+            write_fact(connection, ARTIFACT, "b" * 64)  # as if another one had been first
+            return connection
+
+        monkeypatch.setattr(Journal, "_begin", late)
+        with pytest.raises(StateError, match="of another artifact"), journal.writing():
+            pytest.fail("it must not be entered")
+        monkeypatch.undo()
+        assert len(journal.history()) == 1
+
+    def test_what_is_read_of_a_head_is_ours_at_its_end(self, journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        teach(journal, 1)
+        other, real = open_journal(folder), module.read_generations
+
+        def meanwhile(connection: sqlite3.Connection) -> Iterator[Generation]:
+            with other.writing() as writer:
+                write_fact(writer._connection, ARTIFACT, "b" * 64)
+            return real(connection)
+
+        monkeypatch.setattr(module, "read_generations", meanwhile)
+        with pytest.raises(StateError, match="of another artifact"):
+            journal.generation()
+
+
+class TestRoom:
+    def test_what_was_dropped_gives_its_room_back(self, journal: Journal, folder: Path) -> None:
+        teach(journal, 3)
+        with journal.writing() as writer:
+            writer.add_correction(an_entry(4), some_seen(4), bytes(500_000))
+        spoil(folder, "DELETE FROM pictures")
+        before = (folder / FILE).stat().st_size + (folder / f"{FILE}-wal").stat().st_size
+        journal.vacuum()
+        assert (folder / f"{FILE}-wal").stat().st_size == 0
+        assert (folder / FILE).stat().st_size < before - 500_000
+        assert len(journal.records()) == 4
+
+
+class TestTurn:
+    def test_the_error_says_for_how_long(self, folder: Path) -> None:
+        journal, said = open_journal(folder, wait_ms=30), list[str]()
+
+        def late() -> None:
+            with pytest.raises(StateBusyError) as caught, journal.turn():
+                pytest.fail("it must not be entered")
+            said.append(caught.value.message)
+
+        for _ in range(2):  # the second turn is counted from its own beginning
+            with journal.turn():
+                time.sleep(0.22)
+                with journal.turn():  # taken again inside: it began before
+                    thread = threading.Thread(target=late)
+                    thread.start()
+                    thread.join(10)
+        seconds = [float(message.rpartition("for ")[2].removesuffix(" s")) for message in said]
+        assert len(seconds) == 2
+        assert all(0.2 < each < 30 for each in seconds)
+        assert journal._since is None, "a turn that has ended counts no further"

@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from on_device import ROOT, files_below, in_fresh_process, open_journal
 from edge_agent import journal_file
 from edge_agent.errors import StateBusyError, StateError
 from edge_agent.journal_digests import CORRECTION_COLUMNS, GENERATION_COLUMNS, LABEL_COLUMNS, of_values
-from edge_agent.journal_file import APPLICATION_ID, FILE_NAME, open_for_reading, open_for_writing, translated_errors
+from edge_agent.journal_file import APPLICATION_ID, FILE_NAME, begin_writing, open_for_reading, open_for_writing, translated_errors
 from edge_agent.journal_migrations import MIGRATIONS, Migration
 
 TABLES = {"facts", "labels", "corrections", "pictures", "generations", "waiting", "answers", "pending", "requests"}
@@ -454,3 +456,36 @@ def test_every_opening_for_writing_forces_the_names_of_the_state_to_the_disk(tmp
     forced.clear()
     open_for_writing(folder, 0).close()  # who made it may have been killed before it came to this
     assert set(forced) == {str(folder), str(folder.parent)}
+
+
+def test_a_writer_that_waits_looks_often_and_no_longer_than_it_may(folder: Path) -> None:
+    make(folder, "newt")
+    holder, waiting = open_for_writing(folder, 0), open_for_writing(folder, 777)
+    holder.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        begin_writing(waiting, started + 0.1)
+    assert 0.1 <= time.monotonic() - started < 1
+    assert pragma(waiting, "busy_timeout") == 777, "what else waits, waits as before"
+    assert not waiting.in_transaction
+    release = threading.Timer(0.05, holder.execute, ["ROLLBACK"])
+    release.start()
+    begin_writing(waiting, time.monotonic() + 10)
+    assert waiting.in_transaction
+    release.join()
+    assert pragma(waiting, "busy_timeout") == 777
+    waiting.execute("ROLLBACK")
+    for connection in (holder, waiting):
+        connection.close()
+
+
+def test_text_that_is_no_text_is_damage() -> None:
+    with pytest.raises(StateError, match="text in it is no text any more"), translated_errors(Path("state")):
+        b"\xff".decode()
+
+
+@pytest.mark.parametrize(("text", "passes"), [("disk I/O error", True), ("database or disk is full", True), ("malformed", False)])
+def test_what_may_pass_is_told_from_what_was_found(text: str, passes: bool) -> None:
+    with pytest.raises(StateError) as caught, translated_errors(Path("state")):
+        raise sqlite3.DatabaseError(text)
+    assert caught.value.may_pass is passes
