@@ -55,7 +55,7 @@ field: $(WORKSTATION)/ready  ## choose the photos of artifacts/field again: TEST
 	$(WORKSTATION)/bin/python artifacts/choose_field.py --photos $(TEST_PHOTOS)
 
 bench-learning: $(WORKSTATION)/ready  ## corrections measured on real photos: TEST_PHOTOS=folder or zip
-	$(WORKSTATION)/bin/edge-export build --model mobilenet_v3_small --weights none --data artifacts/field --output out/pass-224 --overwrite
+	$(WORKSTATION)/bin/edge-export build --model mobilenet_v3_small --weights none --data artifacts/field --output out/pass-224 --overwrite --no-report
 	$(WORKSTATION)/bin/python benchmarks/learning.py --photos $(TEST_PHOTOS) --reference out/pass-224
 
 bench-queue: $(WORKSTATION)/ready  ## what a person's answers bring when the queue asks: TEST_PHOTOS=folder or zip

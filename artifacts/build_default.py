@@ -25,6 +25,7 @@ def main(photos: Path, weights: Path) -> None:
                 archive.extractall(folder)
             photos = Path(folder)
         arguments = ["build", "--model", "mobilenet_v3_small", "--input-size", "64", "--overwrite", "--output", str(ARTIFACT)]
+        arguments += ["--report", str(ARTIFACT.parents[1] / "out/default.report.html")]
         sys.exit(run([*arguments, "--weights", str(weights), "--data", str(photos)]))
 
 

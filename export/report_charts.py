@@ -9,7 +9,7 @@ from export.learned import Epoch
 from export.reliability import Bin
 
 WIDTH, HEIGHT = 360, 300
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44  # px around the plot
+LEFT, RIGHT, TOP, BOTTOM = 58, 20, 12, 44  # px around the plot
 GUIDES = (0.0, 0.25, 0.5, 0.75, 1.0)
 ROOM = 0.05  # of the range, above and below a curve
 

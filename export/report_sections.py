@@ -75,7 +75,7 @@ def _learning(learned: Learned | None) -> str:
     before, best = learned.before, learned.best
     said = (
         f"{learned.pictures:,} pictures were learned from; {learned.held_out:,} others, none of the sentinel, decided when to stop. "
-        f"Right on those: {before.held_out_accuracy:.1%} before, {best.held_out_accuracy:.1%} after {best.number} passes, which was kept."
+        f"Right on those: {before.held_out_accuracy:.1%} before, {best.held_out_accuracy:.1%} after pass {best.number}, which was kept."
     )
     chart = learning_chart(learned.curve, learned.kept, f"Held-out accuracy after each pass, from {before.held_out_accuracy:.1%}")
     rows = [

@@ -81,7 +81,7 @@ def test_what_was_trained_and_quantised(facts: report_facts.Facts) -> None:
     )  # fmt: skip
     text = body(more)
     assert "int8 costs 1.00 points of accuracy and takes 0.40 of the time." in text and "<td>82.00%</td><td>81.00%</td>" in text
-    assert "fine-tune third.*" in text and "Right on those: 25.0% before, 75.0% after 1 passes" in text
+    assert "fine-tune third.*" in text and "Right on those: 25.0% before, 75.0% after pass 1" in text
     assert text.count("<circle") >= 2 and "after 1: 75.0%, kept" in text and "Not read: cat/1.jpg: damaged" in text
 
 
