@@ -75,7 +75,8 @@ def build(plan: BuildPlan, progress: Progress) -> BuildReport:
         _check_as_the_device(Artifact.open(folder))
     timing = beside_float(plan.output, fitted, progress) if fitted.smaller is not None else None
     if plan.report is not None:
-        so_far = report_facts.Course(fitted, {}, timing, time.monotonic() - started)
+        actions = prepared.policy.actions if prepared.policy is not None else {}
+        so_far = report_facts.Course(fitted, actions, timing, time.monotonic() - started)
         report.write(report_facts.gather(plan, prepared, so_far, progress), plan.report)
     elapsed_s = time.monotonic() - started
     return BuildReport(plan.output, manifest, fitted.unreadable, elapsed_s, timing, prepared.home, fitted.learned, plan.report)
