@@ -236,9 +236,12 @@ class EdgeAgent:
                 of `correct`, `undo` or `queue.label`: its name is on the disk with what that call did, or neither is.
 
         Raises:
+            InputError: that is no name.
             RepeatedError: a request of this name was carried out before, by whichever process; nothing changed; see `requested`.
             StateError: the state cannot be written.
         """
+        if not isinstance(request, str) or not 0 < len(request) <= 128 or not request.isprintable():
+            raise InputError(f"the request is called {request!r:.60}", "give a name of 1 to 128 printable characters")
         with self._journal.turn(), self._journal.on_behalf_of(request):
             yield
 

@@ -66,12 +66,18 @@ def waiting_picture(connection: sqlite3.Connection | None, sample_id: str) -> by
         AnsweredError: it was answered before.
         StateError: it is damaged; skip it.
     """
-    row = connection.execute("SELECT picture, sha256 FROM waiting WHERE sample_id=?", (sample_id,)).fetchone() if connection else None
+    query = "SELECT picture, sha256 FROM waiting WHERE sample_id=?"
+    row = connection.execute(query, (sample_id,)).fetchone() if connection and _is_a_name(sample_id) else None
     if row is None:
         return not_waiting(connection, sample_id)
     if of_bytes(row[0]) != row[1]:
         raise StateError(f"the waiting picture {sample_id} is damaged", f"edge-agent queue skip {sample_id}")
     return bytes(row[0])
+
+
+def _is_a_name(sample_id: object) -> bool:
+    """Whether the database can be asked for it: callers may give anything, and half of a character pair cannot be stored."""
+    return isinstance(sample_id, str) and sample_id.isascii()
 
 
 def waiting_pictures(connection: sqlite3.Connection | None) -> list[tuple[str | None, bytes]]:
@@ -87,7 +93,8 @@ def not_waiting(connection: sqlite3.Connection | None, sample_id: str) -> NoRetu
         AnsweredError: somebody has said what it is, or that it cannot be said.
         NotWaitingError: it is not known.
     """
-    said, shown = answer_of(connection, sample_id), sample_id[:64]
+    shown = str(sample_id)[:64]
+    said = answer_of(connection, sample_id) if _is_a_name(sample_id) else None
     if said is not None:
         raise AnsweredError(f"sample {shown!r} was answered before: {said}", "see edge-agent history, or correct the picture itself")
     raise NotWaitingError(f"sample {shown!r} is not in the queue", "see edge-agent queue list")

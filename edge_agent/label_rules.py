@@ -19,8 +19,9 @@ def check_label(label: str, labels: Sequence[str], spare: int, new_label: bool) 
         new_label: whether a label that does not exist is to be added.
 
     Raises:
-        LabelError: the label is empty or not printable, or unknown and not to be added; the message names near ones.
+        LabelError: the label is no text, empty or not printable, or unknown and not to be added; the message names near ones.
     """
+    _check_kind(label)
     if label in labels:
         return
     if new_label:
@@ -37,8 +38,9 @@ def check_new_label(label: str, labels: Sequence[str], spare: int) -> None:
     """Refuse a label that cannot be added.
 
     Raises:
-        LabelError: it is empty, not printable or taken, or no spare class is left.
+        LabelError: it is no text, empty, not printable or taken, or no spare class is left.
     """
+    _check_kind(label)
     _check_text(label)
     if label in labels:
         raise LabelError(f"label {label!r} exists already", "correct a picture with it")
@@ -46,6 +48,12 @@ def check_new_label(label: str, labels: Sequence[str], spare: int) -> None:
         hint = "remove an added label that is not used, or build the artifact with more --spare-classes"
         full = f"all spare classes of the artifact are used, {len(labels)} labels are its most"
         raise LabelError(f"label {label!r} cannot be added: {full}", hint)
+
+
+def _check_kind(label: object) -> None:
+    """Callers in Python may give anything."""
+    if not isinstance(label, str):
+        raise LabelError(f"the label is {label!r:.40}, expected text", "give the label's name")
 
 
 def _check_text(label: str) -> None:

@@ -64,7 +64,7 @@ def _refuse_taken(serving: Serving, name: str, spare_classes: int) -> None:
 
 def _refuse_kept(keeper: HeadKeeper, serving: Serving, name: str) -> None:
     if name not in serving.labels:
-        raise LabelError(f"label {name[:128]!r} does not exist", "see edge-agent labels")
+        raise LabelError(f"label {name!r:.130} does not exist", "see edge-agent labels")
     place = serving.labels.index(name)
     if place < keeper.factory_labels:
         raise LabelError(f"label {name!r} is one of the network's own", "only labels added on the device can be removed")

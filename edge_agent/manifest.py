@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -259,11 +260,17 @@ def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a number of JSON")
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields; of the same one hundreds of times for one manifest."""
+    return typing.get_type_hints(kind)
+
+
 def _typed(kind: Any, value: Any, where: str) -> Any:
     """Turn parsed JSON into the declared type, or refuse it with the key where they part."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(typing.cast(type, kind))
         require(isinstance(value, dict), f"{where or 'the manifest'} is not an object")
         expected = set(hints) - ({*OPTIONAL_KEYS} - set(value) if kind is Manifest else set())
         require(set(value) == expected, f"{where or 'the manifest'} has other keys: {sorted(set(value) ^ expected)[:5]}")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,15 @@ def test_near_ones_are_named(label: str, near: str) -> None:
         check_label(label, LABELS, 1, False)
     assert caught.value.hint == "to add it as a class: --new-label"
     assert caught.value.exit_code == 65
+
+
+@pytest.mark.parametrize("label", [None, 3, 1.5, float("nan"), b"frog", ["Frog"], True, object()])
+def test_what_is_no_text_is_no_label(label: Any) -> None:
+    for new_label in (False, True):
+        with pytest.raises(LabelError, match="expected text"):
+            check_label(label, LABELS, 3, new_label)
+    with pytest.raises(LabelError, match="expected text"):
+        check_new_label(label, LABELS, 3)
 
 
 def test_without_near_ones_the_labels_are_named() -> None:

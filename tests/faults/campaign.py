@@ -39,6 +39,10 @@ MODULES: tuple[str, ...] = (
     "endurance",
     "shared_state",
     "state_damage",
+    "hostile",
+    "pictures",
+    "inputs",
+    "artifact_damage",
 )
 START, END = "<!-- faults -->", "<!-- /faults -->"
 
