@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from edge_agent.errors import ArtifactError, StateError
 from edge_agent.ort import runtime_stamp
 from edge_agent.settings import Settings
 from edge_agent.signature import verify_signature
+from edge_agent.trial_limits import TrialLimits, limit_memory
 
+_THREAD_BYTES = 128 * 1024**2  # of address space: a thread's stack, and its arena
 _TIMES_ITS_SIZE = 6  # the file, the runtime's copy, and what it makes of it for this processor
 
 
-def admit(artifact: Artifact, state: Path, settings: Settings, with_golden: bool = True) -> ArtifactRecord:
+def admit(artifact: Artifact, state: Path, settings: Settings, with_golden: bool = True, isolated: bool = False) -> ArtifactRecord:
     """Decide; nothing is written.
 
     Args:
@@ -24,6 +27,8 @@ def admit(artifact: Artifact, state: Path, settings: Settings, with_golden: bool
         state: the state directory; it need not exist.
         settings: the trusted key, and the limits of the first load.
         with_golden: whether the first load compares the golden samples.
+        isolated: whether this process is one that may die without harm to anybody. Then it looks through the graphs, holds itself to the
+            trial's limit of memory, and the load is its own; what it goes on to run is not remembered as tried.
 
     Returns:
         What the state should remember from now on; `remember` writes it.
@@ -43,7 +48,11 @@ def admit(artifact: Artifact, state: Path, settings: Settings, with_golden: bool
     if settings.trusted_key:
         record = _admit_version(artifact, record, settings.trusted_key)
     runtime = runtime_stamp()
-    if (artifact.digest, runtime) not in record.tried:
+    if (artifact.digest, runtime) in record.tried:
+        return record
+    if isolated:
+        _load_here(artifact, settings)
+    else:
         _try(artifact, settings, with_golden)
         record = record.with_tried(artifact.digest, runtime)
     return record
@@ -88,8 +97,20 @@ def _try(artifact: Artifact, settings: Settings, with_golden: bool) -> None:
         from edge_agent.trial import try_artifact
 
         return try_artifact(artifact, with_golden)
-    from edge_agent.trial_child import TrialLimits, try_in_child
+    from edge_agent.trial_child import try_in_child
 
+    return try_in_child(artifact.path, artifact.digest, with_golden, _limits(artifact, settings))
+
+
+def _load_here(artifact: Artifact, settings: Settings) -> None:
+    """What comes before the load in a process that may die."""
+    from edge_agent.onnx_rules import check_graphs
+
+    check_graphs(artifact)
+    if settings.trial_timeout_s:
+        limit_memory(_limits(artifact, settings).memory_bytes + _THREAD_BYTES * (settings.threads or os.cpu_count() or 1))
+
+
+def _limits(artifact: Artifact, settings: Settings) -> TrialLimits:
     size = sum(entry.bytes for entry in artifact.manifest.files.values())
-    limits = TrialLimits(settings.trial_timeout_s, settings.trial_memory_bytes + _TIMES_ITS_SIZE * size)
-    return try_in_child(artifact.path, artifact.digest, with_golden, limits)
+    return TrialLimits(settings.trial_timeout_s, settings.trial_memory_bytes + _TIMES_ITS_SIZE * size)

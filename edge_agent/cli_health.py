@@ -70,10 +70,10 @@ def health(
     if context.invoked_subcommand is not None:
         context.obj = settings
         return Status.OK
-    colour, width = sys.stdout.isatty(), shutil.get_terminal_size().columns
+    colour, width, asked_by = sys.stdout.isatty(), shutil.get_terminal_size().columns, os.getpid()
 
     def work(note: Callable[[str], None]) -> tuple[int, str]:
-        report = _examined(call, settings, note)
+        report = _examined(call, settings, note, asked_by)
         if as_json:
             return int(report.status), json.dumps(report.as_json(), ensure_ascii=False)
         if not as_table:
@@ -125,12 +125,12 @@ def metrics(
     deep: bool | None,
 ) -> None:
     """Print what `health` measures, and the counters, in Prometheus' text format; the state is a metric, not the exit code."""
-    settings = _settings(call, checks, skip, warning, critical, max_latency_ms, timeout_s, deep)
+    settings, asked_by = _settings(call, checks, skip, warning, critical, max_latency_ms, timeout_s, deep), os.getpid()
 
     def work(note: Callable[[str], None]) -> str:
         from edge_agent.metrics import exposition, samples
 
-        report = _examined(call, settings, note)
+        report = _examined(call, settings, note, asked_by)
         return samples(report) if as_json else exposition(report)
 
     text = supervised(work, settings.timeout_s)
@@ -201,10 +201,11 @@ def _settings(
     return HealthSettings.load(call.settings_file, os.environ, flags)
 
 
-def _examined(call: Any, settings: HealthSettings, note: Callable[[str], None]) -> HealthReport:
+def _examined(call: Any, settings: HealthSettings, note: Callable[[str], None], asked_by: int) -> HealthReport:
     from edge_agent.health import examine
 
-    return examine(call.artifact_path(), call.state, call.settings(), settings, note=note)
+    isolated = os.getpid() != asked_by  # `supervised` may have made a process for this alone
+    return examine(call.artifact_path(), call.state, call.settings(), settings, note=note, isolated=isolated)
 
 
 def _text(limit: Range | None, default: str, is_set: bool) -> str:

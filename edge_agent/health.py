@@ -74,6 +74,7 @@ def examine(
     running: Running | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     note: Callable[[str], None] = lambda name: None,
+    isolated: bool = False,
 ) -> HealthReport:
     """Run the checks.
 
@@ -85,12 +86,13 @@ def examine(
         running: the agent's own parts, where there is one.
         now: the clock.
         note: told the name of each check before it runs.
+        isolated: whether this process may die without harm to anybody: an artifact's first load then needs none of its own.
 
     Returns:
         The report, whatever is broken.
     """
     started = time.perf_counter()
-    subject = Subject(path, state, settings, health, now, running)
+    subject = Subject(path, state, settings, health, now, running, isolated)
     checks: dict[str, Check] = {}
     try:
         for name in health.checks:

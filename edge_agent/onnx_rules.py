@@ -14,6 +14,7 @@ from math import isfinite, prod
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.artifact import Artifact
 from edge_agent.errors import ArtifactError
 from edge_agent.onnx_operators import OPERATORS, TRAINING_OPERATORS
 from edge_agent.onnx_wire import values, varints
@@ -46,6 +47,17 @@ _TYPES = {1: ("float32", "<f4", "float_data"), 2: ("uint8", "u1", "int32_data"),
           10: ("float16", "<f2", "int32_data"), 11: ("float64", "<f8", "double_data")}  # fmt: skip
 _PACKED = {"float_data": "<f4", "double_data": "<f8"}
 _DATA = ("float_data", "int32_data", "int64_data", "raw_data", "double_data", "uint64_data")
+
+
+def check_graphs(artifact: Artifact) -> None:
+    """Look through every ONNX file of an artifact.
+
+    Raises:
+        ArtifactError: one of them breaks a rule of the format.
+    """
+    for name in artifact.manifest.files:
+        if name.endswith(".onnx"):
+            check_graph(name, artifact.read(name))
 
 
 def check_graph(name: str, data: bytes) -> None:

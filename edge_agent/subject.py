@@ -67,9 +67,11 @@ class Subject:
         health: HealthSettings,
         now: Callable[[], datetime],
         running: Running | None,
+        isolated: bool,
     ) -> None:
-        """Name the parts; none is opened yet."""
+        """Name the parts; none is opened yet. `isolated`: this process may die without harm to anybody."""
         self.path, self.settings, self.health, self.now, self.running = Path(path), settings, health, now, running
+        self.isolated = isolated
         self.start_s = 0.0
         self._state = None if state is None else Path(state)
         self._made: dict[str, object] = {}
@@ -191,7 +193,8 @@ class Subject:
         """The artifact that may be used here; one that this state has not seen is tried, each time: a report writes nothing."""
         artifact = Artifact.open(self.path)
         if self.running is None or self.running.digest != artifact.digest:
-            admit(artifact, self._state_of(artifact), self.settings, with_golden=False)  # a check of its own compares those
+            # with_golden: a check of its own compares those
+            admit(artifact, self._state_of(artifact), self.settings, with_golden=False, isolated=self.isolated)
         return artifact
 
     def _opening(self) -> Opening:

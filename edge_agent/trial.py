@@ -16,7 +16,7 @@ from edge_agent.engines import HeadEngine, onnxruntime_training, portable
 from edge_agent.engines.conformance import TOLERANCE, Oracle, a_batch
 from edge_agent.errors import ArtifactError, InputError, RuntimeUnavailable
 from edge_agent.image import ImageLimits, open_picture, to_tensor
-from edge_agent.onnx_rules import check_graph
+from edge_agent.onnx_rules import check_graphs
 from edge_agent.providers import CPU
 from edge_agent.runtime import Backbone, Seen
 
@@ -37,9 +37,7 @@ def try_artifact(artifact: Artifact, with_golden: bool = True) -> None:
         ArtifactError: something in it is not as the format says, or the runtime refuses it.
         RuntimeUnavailable: no ONNX Runtime here.
     """
-    for name in artifact.manifest.files:
-        if name.endswith(".onnx"):
-            check_graph(name, artifact.read(name))
+    check_graphs(artifact)
     _try_backbone(artifact, with_golden)
     for engine in _engines(artifact):
         _try_step(engine, artifact)

@@ -11,24 +11,16 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import ArtifactError, RuntimeUnavailable
+from edge_agent.trial_limits import TrialLimits, limit_process
 
 _START = "import sys, json; given = json.load(sys.stdin); sys.path[:] = given['path']; from edge_agent.trial_child import main; main(given)"
 _QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}  # threads reserve address space, which is limited
 _OPEN_FILES = 256
 _HINT = "do not use this artifact; or, if it is only large or this machine slow, raise trial_memory_bytes or trial_timeout_s"
-
-
-@dataclass(frozen=True)
-class TrialLimits:
-    """What the child may use: seconds of the clock and of the processor, and bytes of address space."""
-
-    timeout_s: int
-    memory_bytes: int
 
 
 def try_in_child(path: Path, digest: str, with_golden: bool, limits: TrialLimits) -> None:
@@ -71,7 +63,9 @@ def main(given: dict[str, Any]) -> None:
     """The child's whole life: limits first, then the trial; its verdict is one line on what was standard output."""
     answers = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints is not the verdict
-    _limit(given["timeout_s"], given["memory_bytes"])
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        signal.setitimer(signal.ITIMER_REAL, given["timeout_s"] + 1)  # it does not outlive a parent that was killed
+    limit_process(TrialLimits(given["timeout_s"], given["memory_bytes"]), _OPEN_FILES)
     try:
         verdict = _verdict(Path(given["artifact"]), given["digest"], given["with_golden"])
     except MemoryError:
@@ -100,21 +94,6 @@ def _verdict(path: Path, digest: str, with_golden: bool) -> dict[str, str]:
     except Exception as error:  # a trial that fails in any other way has not been passed either
         return {"fault": "artifact", "message": f"the artifact cannot be loaded: {type(error).__name__}: {error}", "hint": _HINT}
     return {"fault": ""}
-
-
-def _limit(timeout_s: int, memory_bytes: int) -> None:
-    """Hold this process to its limits, as far as the system has them."""
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        signal.setitimer(signal.ITIMER_REAL, timeout_s + 1)  # it does not outlive a parent that was killed
-    with contextlib.suppress(ImportError):
-        import resource
-
-        for kind, most in (
-            (resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CPU, timeout_s), (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_NOFILE, _OPEN_FILES),
-        ):  # fmt: skip
-            with contextlib.suppress(ValueError, OSError):  # a lower limit that is in force already stays
-                resource.setrlimit(kind, (most, most))
 
 
 def _hear(said: bytes, status: int, limits: TrialLimits) -> None:

@@ -28,6 +28,7 @@ from edge_agent.health_settings import HealthSettings
 from edge_agent.manifest import Manifest
 from edge_agent.nagios import Status
 from edge_agent.settings import Settings
+from edge_agent.trial_limits import TrialLimits
 
 real = pytest.mark.real_trial
 Changed = Callable[[Mapping[str, bytes]], Path]
@@ -122,6 +123,29 @@ def test_health_tries_and_writes_nothing(tmp_path: Path, trials: list[bool]) -> 
     assert trials == [False, False, True], "what the agent remembers is not tried again"
 
 
+def test_health_in_a_process_of_its_own_needs_no_second_one(folder: Path, tmp_path: Path, trials: list[bool]) -> None:
+    """`edge-agent health` has one that may die; what it loads is looked through all the same."""
+    artifact_alone = HealthSettings(checks=("artifact",))
+    code = """
+import sys
+from edge_agent.health import examine
+from edge_agent.health_settings import HealthSettings
+from edge_agent.settings import Settings
+import edge_agent.admission as admission
+admission._try = None
+report = examine(sys.argv[1], sys.argv[2], Settings(), HealthSettings(checks=("artifact", "runtime", "golden")), isolated=True)
+print([check.status.name for check in report.checks], report.checks[0].detail)
+import resource
+assert resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+"""
+    assert in_fresh_process(code, str(ARTIFACT), str(tmp_path / "state")).startswith("['OK', 'OK', 'OK']")
+    sealed(folder, {"portable/step.onnx": b"no graph"})
+    report = examine(folder, tmp_path / "state", Settings(), artifact_alone, isolated=True)
+    assert report.status is Status.CRITICAL
+    assert "portable/step.onnx" in report.checks[0].detail
+    assert trials == []
+
+
 def test_damaged_record_costs_a_trial_and_stays(tmp_path: Path, trials: list[bool]) -> None:
     (tmp_path / RECORD_NAME).write_bytes(b"damaged")
     EdgeAgent.open(ARTIFACT, tmp_path).close()
@@ -184,7 +208,7 @@ def test_child_opens_what_its_parent_opened(folder: Path, tmp_path: Path) -> Non
 
 
 def test_without_a_python_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = trial_child.TrialLimits(10, 2**30)
+    limits = TrialLimits(10, 2**30)
     for executable in ("", str(tmp_path / "none")):
         monkeypatch.setattr(trial_child.sys, "executable", executable)
         with pytest.raises(RuntimeUnavailable, match="no child process") as caught:
