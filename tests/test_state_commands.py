@@ -11,6 +11,7 @@ import pytest
 from on_device import ARTIFACT, PHOTOS, TRUTHS, files_below
 
 from edge_agent.agent import EdgeAgent
+from edge_agent.artifact_record import RECORD_NAME
 from edge_agent.cli import run
 from edge_agent.errors import StateError
 from edge_agent.journal_file import FILE_NAME
@@ -227,7 +228,7 @@ class TestExportAndImport:
         assert head_of(folder) == expected
         assert Path(str(done["kept"])).is_dir()
         assert ask("check")[0]["sound"]
-        ours = {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", MARK_NAME, "before-import-1"}
+        ours = {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", MARK_NAME, RECORD_NAME, "before-import-1"}
         assert {entry.name for entry in folder.iterdir()} <= ours
         agent = EdgeAgent.open(ARTIFACT, folder)
         agent.correct(PHOTOS[7], TRUTHS[7])
