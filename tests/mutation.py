@@ -156,7 +156,7 @@ def survives(mutant: Mutant, path: Path, tests: Sequence[str], limit_s: float) -
             import pytest
 
             sys.meta_path.insert(0, Finder(".".join(path.relative_to(ROOT).with_suffix("").parts), path, mutant.tree))
-            status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+            status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", *tests]))
         os._exit(0 if status == 0 else 1)
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:

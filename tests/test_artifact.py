@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from edge_agent import artifact as artifact_module
 from edge_agent.artifact import Artifact, Statistics, label_fault, parse_labels
 from edge_agent.errors import ArtifactError
+from edge_agent.signature import Signature
 
 EVERY_FILE = [*fake_files(), "manifest.json"]
 
@@ -186,6 +187,63 @@ def test_labels_that_do_not_match_the_classes(tmp_path: Path) -> None:
     files = {**fake_files(), "labels.txt": b"cat\ndog\n"}
     path = write_artifact(tmp_path / "a", files, fake_manifest(files).to_bytes())
     assert "labels.txt: 2 labels for 3 classes" in refused(path)
+
+
+@pytest.mark.parametrize("name, most", [("labels.txt", 16 * 1024**2), ("statistics.safetensors", 512 * 1024**2)])
+def test_file_that_is_kept_in_memory_has_a_limit(folder: Path, name: str, most: int) -> None:
+    for size, found in ((most + 1, f"{name}: {most + 1} bytes, expected at most {most}"), (most, f"the manifest says {most}")):
+        manifest = fake_manifest()
+        entry = dataclasses.replace(manifest.files[name], bytes=size)
+        (folder / "manifest.json").write_bytes(dataclasses.replace(manifest, files={**manifest.files, name: entry}).to_bytes())
+        assert found in refused(folder)
+
+
+def test_limits_of_manifest_and_signature(folder: Path) -> None:
+    (folder / "manifest.json").write_bytes(b" " * 70_000)
+    assert "65537 bytes, expected at most 65536" in refused(folder), "no more is read than shows that it is too long"
+
+
+def test_other_bytes_of_the_same_manifest_are_refused(folder: Path) -> None:
+    data = (folder / "manifest.json").read_bytes()
+    for other in (data + b"\n", data.removesuffix(b"\n"), data.replace(b": ", b":", 1)):
+        (folder / "manifest.json").write_bytes(other)
+        assert "manifest.json: is not in its canonical form" in refused(folder)
+
+
+def test_file_of_many_pieces(tmp_path: Path) -> None:
+    files = {**fake_files(), "backbone.onnx": bytes(range(256)) * 12_289}  # three pieces of a mebibyte and a little more
+    path = write_artifact(tmp_path / "a", files, fake_manifest(files).to_bytes())
+    assert Artifact.open(path).read("backbone.onnx") == files["backbone.onnx"]
+    for damage in (files["backbone.onnx"] + b"x", files["backbone.onnx"][:-1], files["backbone.onnx"][:-1] + b"x"):
+        (path / "backbone.onnx").write_bytes(damage)
+        assert "backbone.onnx" in refused(path)
+
+
+# The signature beside the manifest
+
+
+SIGNATURE = Signature("0123456789abcdef", 7, bytes(64))
+
+
+def test_signature_is_read_and_changes_nothing_else(folder: Path) -> None:
+    before = Artifact.open(folder)
+    assert before.signature is None
+    (folder / "manifest.sig").write_bytes(SIGNATURE.to_bytes())
+    after = Artifact.open(folder)
+    assert after.signature == SIGNATURE
+    assert after.digest == before.digest
+
+
+@pytest.mark.parametrize("damage", [longer, linked, broken_link, pipe, directory], ids=lambda d: d.__name__)
+def test_damaged_signature_is_named(folder: Path, damage: Callable[[Path], None]) -> None:
+    (folder / "manifest.sig").write_bytes(SIGNATURE.to_bytes())
+    damage(folder / "manifest.sig")
+    assert "manifest.sig" in refused(folder)
+
+
+def test_signature_elsewhere_is_a_stranger(folder: Path) -> None:
+    (folder / "golden" / "manifest.sig").write_bytes(SIGNATURE.to_bytes())
+    assert "'golden/manifest.sig' is not listed" in refused(folder)
 
 
 # What is no artifact
