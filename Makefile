@@ -68,6 +68,9 @@ bench: $(WORKSTATION)/ready $(DEVICE)/ready $(RIVALS)/ready  ## this product bes
 	  benchmarks/rivals/convert_litert.py out/bench/network-10.pth 10 224 out/bench/network-10.tflite; }
 	$(WORKSTATION)/bin/python benchmarks/bench.py --weights $(WEIGHTS)
 
+bench-layers: $(WORKSTATION)/ready  ## which layers to train, with few and with many photos, into docs/layers.md: TEST_PHOTOS=zip WEIGHTS=file
+	$(WORKSTATION)/bin/python benchmarks/layers.py --photos $(TEST_PHOTOS) --weights $(WEIGHTS)
+
 bench-service: $(WORKSTATION)/ready  ## the service under load: its overhead, 50 clients while one corrects, 200 slow ones, kill -9
 	$(WORKSTATION)/bin/python benchmarks/service.py
 

@@ -145,6 +145,50 @@ def build(
 
 
 @cli.command()
+@click.option("--model", required=True, metavar="NAME", help="One of `edge-export models`, or package.module:factory.")
+@click.option("--weights", required=True, metavar="FILE|default|none", help="A state dict file, torchvision's own, or random.")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="One label per line; default: the folders of --data.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A folder of one folder of pictures per label.")
+@click.option("--reinit", type=click.Choice(["head"]), help="A new task: the last layer begins anew, with a row for each label.")
+@image_options
+@click.option("--limit", type=int, default=1000, show_default=True, metavar="N", help="Measure on at most N pictures.")
+@click.option("--minutes", type=click.FloatRange(0, 1440), default=5.0, show_default=True, metavar="N", help="What measuring may take.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N", help="Of all chance.")
+@json_option
+def advise(
+    model: str,
+    weights: str,
+    labels: Path | None,
+    data: Path,
+    reinit: str | None,
+    input_size: int | None,
+    resize: int | None,
+    interpolation: str | None,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+    limit: int,
+    minutes: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Say what to freeze, what to fine-tune and what to train from scratch: by rule, and measured where time allows."""
+    _require_torch()
+    from export.advise import advise as run_advise
+    from export.learned import Choice
+    from export.plan import BuildPlan
+    from export.printing import progress_on_stderr
+    from export.printing_advice import show_advice
+    from export.source import Overrides
+
+    overrides = Overrides(input_size, resize, interpolation, mean, std)
+    choices = (Choice("reinit", reinit),) if reinit is not None else ()
+    plan = BuildPlan(model, weights, labels, data, Path(), overrides, limit=limit, seed=seed, choices=choices)
+    with progress_on_stderr() as progress:
+        advice = run_advise(plan, minutes, progress)
+    show_advice(advice) if not as_json else click.echo(json.dumps(dataclasses.asdict(advice), ensure_ascii=False))
+
+
+@cli.command()
 @click.argument("artifact", type=click.Path(path_type=Path), metavar="DIR")
 @json_option
 def verify(artifact: Path, as_json: bool) -> None:

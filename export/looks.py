@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -44,7 +46,7 @@ class Seeing:
     seed: int
     memory_bytes: int = MEMORY_BYTES
 
-    def see(self, pictures: Sequence[Picture], look: int, size: int) -> Iterator[Batch]:
+    def see(self, pictures: Sequence[Picture], look: int, size: int) -> Iterator[tuple[Tensor, list[Picture]]]:
         """Decode pictures and run the frozen part, batch by batch.
 
         Args:
@@ -53,13 +55,13 @@ class Seeing:
             size: pictures per batch.
 
         Yields:
-            The values `[n, …]` and the labels `[n]`; pictures that cannot be read are left out.
+            The values `[n, …]` and the pictures, n ≥ 1; those that cannot be read are left out.
         """
         for good, images, _ in batches(pictures, self.spec, self.limits, size, None if look == PLAIN else self._look(look)):
             if good:
                 with torch.no_grad():
                     values = run_below(self.below, torch.from_numpy(images))
-                yield values, torch.tensor([picture.label for picture in good])
+                yield values, good
 
     def _look(self, look: int) -> Look:
         def seen(picture: Picture, image: Image.Image) -> NDArray[np.float32]:
@@ -67,6 +69,53 @@ class Seeing:
             return augmented(image, self.spec, chance, self.flip)
 
         return seen
+
+
+class Pictures(Protocol):
+    """What a network learns from, a pass at a time."""
+
+    def batches(self, number: int, order: np.random.Generator | None, size: int) -> Iterator[Batch]:
+        """The pictures of one pass, in even batches.
+
+        Args:
+            number: of the pass; it chooses the look.
+            order: mixes the pictures; None: in their order.
+            size: at most so many per batch.
+
+        Yields:
+            Values `[n, …]` and labels `[n]`.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Values in memory: one look at each picture.
+
+    Attributes:
+        values: `[N, …]`.
+        labels: `[N]`.
+        places: of the rows that are used, in their order.
+    """
+
+    values: Tensor
+    labels: Tensor
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, seen: Iterable[tuple[Tensor, list[Picture]]]) -> tuple[Kept, list[Picture]]:
+        """Keep all that is seen, at least one picture; returns the pictures, too."""
+        parts = list(seen)
+        pictures = [picture for _, good in parts for picture in good]
+        return cls(torch.cat([values for values, _ in parts]), labels_of(pictures), np.arange(len(pictures))), pictures
+
+    def at(self, places: NDArray[np.int64]) -> Kept:
+        """Some of the rows."""
+        return dataclasses.replace(self, places=self.places[places])
+
+    def batches(self, number: int, order: np.random.Generator | None, size: int) -> Iterator[Batch]:
+        """See `Pictures`; every pass has the same look."""
+        for part in even(self.places if order is None else order.permutation(self.places), size):
+            yield self.values[part], self.labels[part]
 
 
 class Album:
@@ -83,36 +132,29 @@ class Album:
 
     def __init__(self, seeing: Seeing, pictures: Sequence[Picture], looks: int) -> None:
         self._seeing, self._pictures, self._looks = seeing, pictures, looks
-        self._kept: dict[int, Batch] = {}
+        self._kept: dict[int, Kept] = {}
         first = next(seeing.see(pictures, PLAIN, batch_size(seeing.spec)), None)
         if first is None:
             raise InputError(f"none of {len(pictures)} pictures to learn from can be read", "look at the files of --data")
         self.fits = first[0][0].numel() * first[0].element_size() * len(pictures) * max(1, looks) <= seeing.memory_bytes
 
     def batches(self, number: int, order: np.random.Generator | None, size: int) -> Iterator[Batch]:
-        """The pictures of one pass, in even batches.
-
-        Args:
-            number: of the pass; it chooses the look.
-            order: mixes the pictures; None: in their order.
-            size: at most so many per batch.
-
-        Yields:
-            Values and labels.
-        """
+        """See `Pictures`."""
         look = PLAIN if not self._looks else number % self._looks if self.fits else number
         if not self.fits:
             places = np.arange(len(self._pictures)) if order is None else order.permutation(len(self._pictures))
             for part in even(places, size):
-                yield from self._seeing.see([self._pictures[place] for place in part], look, size)
+                for values, pictures in self._seeing.see([self._pictures[place] for place in part], look, size):
+                    yield values, labels_of(pictures)
             return
         if look not in self._kept:
-            found = list(self._seeing.see(self._pictures, look, batch_size(self._seeing.spec)))
-            self._kept[look] = torch.cat([values for values, _ in found]), torch.cat([labels for _, labels in found])
-        values, labels = self._kept[look]
-        places = np.arange(len(labels)) if order is None else order.permutation(len(labels))
-        for part in even(places, size):
-            yield values[part], labels[part]
+            self._kept[look], _ = Kept.of(self._seeing.see(self._pictures, look, batch_size(self._seeing.spec)))
+        yield from self._kept[look].batches(number, order, size)
+
+
+def labels_of(pictures: Sequence[Picture]) -> Tensor:
+    """Their labels, `[n]`."""
+    return torch.tensor([picture.label for picture in pictures])
 
 
 def even(places: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

@@ -111,6 +111,24 @@ def prepare(plan: BuildPlan) -> Prepared:
     writer.check_output(plan.output, plan.overwrite)
     if plan.report is not None:
         writer.check_report(plan.report, plan.output)
+    return load(plan)
+
+
+def load(plan: BuildPlan) -> Prepared:
+    """The same for whoever writes nothing: the output is not looked at.
+
+    Args:
+        plan: what to build.
+
+    Returns:
+        What was checked and loaded.
+
+    Raises:
+        UsageError: an option is out of its range.
+        InputError: weights, labels or pictures cannot be used.
+    """
+    source.check_name(plan.model)
+    _check_numbers(plan)
     given_labels = label_rules.read_labels(plan.labels) if plan.labels is not None else None
     folders = dataset.scan(plan.data)
     names = label_rules.check_labels([folder.name for folder in folders], f"folders of {plan.data}, number ")

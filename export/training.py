@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edge_agent.errors import InputError
 from export.learned import Epoch
-from export.looks import Album, Batch
+from export.looks import Batch, Pictures
 from export.recipe import RENEWED, Recipe
 
 STALLED = 2  # passes without a smaller held-out loss, after which the step becomes smaller
@@ -50,7 +50,9 @@ class Course:
     kept: int
 
 
-def train(trainee: Trainee, pictures: Album, held_out: Album, recipe: Recipe, seed: int, progress: Callable[[int, int], None]) -> Course:
+def train(
+    trainee: Trainee, pictures: Pictures, held_out: Pictures, recipe: Recipe, seed: int, progress: Callable[[int, int], None]
+) -> Course:
     """Train until the held-out loss stops falling, and go back to where it was least.
 
     Args:
