@@ -11,8 +11,10 @@ from export.advice import NOTHING, SCRATCH
 from export.learned import Choice
 from export.policy import EVERYTHING, HEAD, covering
 
-STEP = 2.0  # each candidate trains at least so many times the parameters of the one before
+STEP = 1.5  # each candidate trains at least so many times the parameters of the one before
 REACH = 4.0  # within so many times, the one that is named most shortly is taken
+MOST_SHARE = 0.8  # of all parameters: more is everything
+NAMED = 3  # layers in a candidate's name
 MOST = 4  # between the head and everything
 
 
@@ -53,11 +55,16 @@ def ladder(module: nn.Module, graph: fx.GraphModule, last_layer: str, new_task: 
     for above in _steps(module, _above(graph), sum(head.values()), sum(whole.values())):
         names = covering(module, frozenset(above))
         choices = tuple(Choice("finetune", name) for name in names)
-        title = f"{HEAD} and {', '.join(name for name in names if name != last_layer)}"
-        found.append(Candidate(title, (*choices, *anew), sum(above.values())))
+        found.append(Candidate(_title(names, last_layer), (*choices, *anew), sum(above.values())))
     found.append(Candidate("all", (Choice("finetune", EVERYTHING), *anew), sum(whole.values())))
     found.append(Candidate(SCRATCH, (Choice("reinit", EVERYTHING),), sum(whole.values())))
     return tuple(found)
+
+
+def _title(names: tuple[str, ...], last_layer: str) -> str:
+    """What is trained besides the head, in few words."""
+    others = [name for name in names if name != last_layer]
+    return f"{HEAD} and {', '.join(others)}" if len(others) <= NAMED else f"{HEAD} and all from {others[0]} on"
 
 
 def _above(graph: fx.GraphModule) -> list[dict[int, int]]:
@@ -75,13 +82,13 @@ def _above(graph: fx.GraphModule) -> list[dict[int, int]]:
 
 
 def _steps(module: nn.Module, aboves: list[dict[int, int]], head: int, whole: int) -> list[dict[int, int]]:
-    """A few of them: each trains at least twice as much as the one before, and is named shortly."""
+    """A few of them: each trains at least half as much again as the one before, and is named shortly."""
     found: list[dict[int, int]] = []
     last = head
     while len(found) < MOST:
-        wanted = [above for above in aboves if STEP * last <= sum(above.values()) <= min(REACH * last, whole / STEP ** 0.5)]
+        wanted = [above for above in aboves if STEP * last <= sum(above.values()) <= min(REACH * last, MOST_SHARE * whole)]
         if not wanted:  # the next one is further away
-            further = [above for above in aboves if STEP * last <= sum(above.values()) <= whole / STEP ** 0.5]
+            further = [above for above in aboves if STEP * last <= sum(above.values()) <= MOST_SHARE * whole]
             wanted = further[:1]
         if not wanted:
             break
