@@ -107,7 +107,7 @@ def folded(pictures: Sequence[Picture], seed: int) -> dict[str, int]:
     if least < LEAST_FOLDS + 1:
         raise InputError(f"a label has {least} different pictures, advise needs at least {LEAST_FOLDS + 1} of each", "give more in --data")
     rng, folds = np.random.default_rng(seed), dict[str, int]()
-    for digests in by_label.values():
+    for _, digests in sorted(by_label.items()):
         folds |= {str(digest): place % min(FOLDS, least) for place, digest in enumerate(rng.permutation(sorted(digests)))}
     return folds
 

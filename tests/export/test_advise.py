@@ -21,6 +21,11 @@ from export.plan import BuildPlan
 from export.source import Overrides
 
 
+def network(num_classes: int) -> SmallNetwork:
+    """The factory that the plan names."""
+    return SmallNetwork(num_classes)
+
+
 @pytest.fixture
 def plan(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildPlan:
     """A network whose trunk is worth something and whose head is not."""
@@ -28,7 +33,7 @@ def plan(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         torch.save(SmallNetwork(4).state_dict(), tmp_path / "w.pth")
-    return BuildPlan("export_samples:SmallNetwork", str(tmp_path / "w.pth"), None, photos, Path(), Overrides(input_size_px=32), limit=48)
+    return BuildPlan(f"{__name__}:network", str(tmp_path / "w.pth"), None, photos, Path(), Overrides(input_size_px=32), limit=48)
 
 
 def test_every_candidate_is_measured(plan: BuildPlan) -> None:
