@@ -34,7 +34,7 @@ from export.source import Overrides, Source
 
 PIXELS, LAST = 64, "classifier.3"
 JUDGED = 100  # photos of each label that nothing is learned from
-EPOCHS = 12
+EPOCHS = 8
 TASKS = ("the photos as they are", "another camera: grey, dark, noisy")
 
 
@@ -180,8 +180,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="cifar10-test.zip")
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--few", type=int, default=10, help="photos per label")
-    parser.add_argument("--many", type=int, default=200, help="photos per label")
-    parser.add_argument("--minutes", type=float, default=0.7, help="what advise may take, each time")
+    parser.add_argument("--many", type=int, default=100, help="photos per label")
+    parser.add_argument("--minutes", type=float, default=0.5, help="what advise may take, each time")
     parser.add_argument("--output", type=Path, default=Path("docs/layers.md"))
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -191,7 +191,7 @@ def main() -> None:
             write_photos(given.photos, Path(folder), task, given.few, given.many)
             for part, count in (("few", given.few), ("many", given.many)):
                 studies.append(study(task, Path(folder), part, count, given.weights, given.minutes))
-    given.output.write_text(page(studies, time.monotonic() - started), "utf-8")
+                given.output.write_text(page(studies, time.monotonic() - started), "utf-8")
 
 
 if __name__ == "__main__":

@@ -113,6 +113,7 @@ def test_folds_are_even_and_need_pictures() -> None:
 
 def test_command(plan: BuildPlan, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
     before = sorted(tmp_path.rglob("*"))
     command = ["advise", "--model", plan.model, "--weights", plan.weights, "--data", str(plan.data), "--input-size", "32", "--limit", "48"]
     assert cli.run(command) == 0
