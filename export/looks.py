@@ -74,6 +74,10 @@ class Seeing:
 class Pictures(Protocol):
     """What a network learns from, a pass at a time."""
 
+    @property
+    def size(self) -> int:
+        """How many pictures."""
+
     def batches(self, number: int, order: np.random.Generator | None, size: int) -> Iterator[Batch]:
         """The pictures of one pass, in even batches.
 
@@ -108,6 +112,11 @@ class Kept:
         pictures = [picture for _, good in parts for picture in good]
         return cls(torch.cat([values for values, _ in parts]), labels_of(pictures), np.arange(len(pictures))), pictures
 
+    @property
+    def size(self) -> int:
+        """How many pictures."""
+        return len(self.places)
+
     def at(self, places: NDArray[np.int64]) -> Kept:
         """Some of the rows."""
         return dataclasses.replace(self, places=self.places[places])
@@ -136,6 +145,7 @@ class Album:
         first = next(seeing.see(pictures, PLAIN, batch_size(seeing.spec)), None)
         if first is None:
             raise InputError(f"none of {len(pictures)} pictures to learn from can be read", "look at the files of --data")
+        self.size = len(pictures)
         self.fits = first[0][0].numel() * first[0].element_size() * len(pictures) * max(1, looks) <= seeing.memory_bytes
 
     def batches(self, number: int, order: np.random.Generator | None, size: int) -> Iterator[Batch]:

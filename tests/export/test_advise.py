@@ -38,7 +38,7 @@ def plan(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build
 
 def test_every_candidate_is_measured(plan: BuildPlan) -> None:
     seen: list[tuple[str, int, int]] = []
-    found = advise(plan, 5, lambda *call: seen.append(call))
+    found = advise(plan, 600, lambda *call: seen.append(call))
     assert [row.name for row in found.rows][:2] == [NOTHING, "head"] and found.rows[-1].name == SCRATCH
     assert all(row.accuracy is not None and row.deviation is not None and row.folds == 5 for row in found.rows)
     assert found.samples == 48 and found.per_class == dict.fromkeys(("blue", "green", "grey", "red"), 12)
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_numbers(plan: BuildPlan) -> None:
     def numbers(advice: Advice) -> list[tuple[float | None, float | None]]:
         return [(row.accuracy, row.deviation) for row in advice.rows]
 
-    assert numbers(advise(plan, 5, silent)) == numbers(advise(plan, 5, silent))
+    assert numbers(advise(plan, 600, silent)) == numbers(advise(plan, 600, silent))
 
 
 def test_the_frozen_part_runs_once(plan: BuildPlan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +65,9 @@ def test_the_frozen_part_runs_once(plan: BuildPlan, monkeypatch: pytest.MonkeyPa
         return forward(self, image)
 
     monkeypatch.setattr(torch.nn.BatchNorm2d, "forward", counting)
-    study = advise(dataclasses.replace(plan, limit=48), 5, silent)
+    study = advise(dataclasses.replace(plan, limit=48), 600, silent)
     frozen = [row for row in study.rows if row.name not in ("all", SCRATCH)]
-    estimate = 32  # one batch to see how long it takes
+    estimate = 2 * 32  # a batch, twice, to see how long it takes
     of_others = sum(runs) - len(frozen) * (48 + estimate)
     assert len(frozen) >= 3 and of_others < 2 * 5 * 48 * 8, "the rest are held-out passes of the two that train all of it"
 
@@ -80,7 +80,7 @@ def test_what_time_does_not_allow_is_listed(plan: BuildPlan) -> None:
 
 def test_what_memory_does_not_hold_is_listed(plan: BuildPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(advising, "MEMORY_BYTES", 48 * 1000)
-    found = advise(plan, 5, silent)
+    found = advise(plan, 600, silent)
     assert [row.name for row in found.rows if row.accuracy is None][-2:] == ["all", SCRATCH]
     assert "give a smaller --limit or --input-size" in str(found.rows[-1].why_not)
 
@@ -88,15 +88,15 @@ def test_what_memory_does_not_hold_is_listed(plan: BuildPlan, monkeypatch: pytes
 def test_a_new_task(plan: BuildPlan, tmp_path: Path) -> None:
     three = write_photos(tmp_path / "three", 9, ("blue", "green", "red"))
     with pytest.raises(LabelError, match=r"--reinit head"):
-        advise(dataclasses.replace(plan, data=three), 5, silent)
-    found = advise(dataclasses.replace(plan, data=three, choices=(Choice("reinit", "head.3"),)), 5, silent)
+        advise(dataclasses.replace(plan, data=three), 600, silent)
+    found = advise(dataclasses.replace(plan, data=three, choices=(Choice("reinit", "head.3"),)), 600, silent)
     assert found.rows[0].name == "head" and found.rows[0].options == ("--reinit", "head.3")
 
 
 def test_pictures_that_cannot_be_read_are_left_out(plan: BuildPlan, tmp_path: Path) -> None:
     data = write_photos(tmp_path / "data", 6)
     (data / "red/broken.png").write_bytes(b"no picture")
-    found = advise(dataclasses.replace(plan, data=data), 5, silent)
+    found = advise(dataclasses.replace(plan, data=data), 600, silent)
     assert found.measured_on == 25 and all(row.accuracy is not None for row in found.rows)
 
 
@@ -115,7 +115,8 @@ def test_command(plan: BuildPlan, capsys: pytest.CaptureFixture[str], tmp_path: 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "140")
     before = sorted(tmp_path.rglob("*"))
-    command = ["advise", "--model", plan.model, "--weights", plan.weights, "--data", str(plan.data), "--input-size", "32", "--limit", "48"]
+    given = ["--model", plan.model, "--weights", plan.weights, "--data", str(plan.data)]
+    command = ["advise", *given, "--input-size", "32", "--limit", "48", "--minutes", "600"]
     assert cli.run(command) == 0
     captured = capsys.readouterr()
     for word in ("what is trained", "samples per parameter", "accuracy", " ± ", NOTHING, SCRATCH, "edge-export build …", "blue 12"):
@@ -124,4 +125,4 @@ def test_command(plan: BuildPlan, capsys: pytest.CaptureFixture[str], tmp_path: 
     facts = json.loads(capsys.readouterr().out)
     assert facts["rows"][0]["name"] == NOTHING and facts["rows"][-1]["accuracy"] is None and facts["recommended"] == facts["rule"]
     assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
-    assert cli.run([*command[:-2], "--data", "nowhere"]) == 65
+    assert cli.run([*command, "--data", "nowhere"]) == 65

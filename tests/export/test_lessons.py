@@ -68,6 +68,15 @@ def test_batch_normalisation_of_a_frozen_layer_keeps_its_statistics(texts: tuple
     assert "stem.0.weight" in changed(before, network)
 
 
+def test_running_statistics_follow_within_a_pass_whatever_the_networks_momentum(split: Split) -> None:
+    networks = [small_network() for _ in range(2)]
+    networks[1].stem[1].momentum = 0.001
+    for network in networks:
+        learned(network, split, "finetune *")
+    assert changed(networks[0], networks[1]) == set(), "both were quickened to the same"
+    assert networks[1].stem[1].momentum == 0.001, "and are as they were"
+
+
 def test_the_same_seed_gives_the_same_bits(split: Split) -> None:
     networks = [small_network() for _ in range(3)]
     curves = [learned(network, split, "finetune head", seed=seed).curve for network, seed in zip(networks, (1, 1, 2), strict=True)]
