@@ -226,7 +226,7 @@ class TestBatches:
 
     def test_batches_shrink_with_the_picture(self) -> None:
         sizes = [batch_size(ImageSpec((side, side), side, "bilinear", SPEC.mean, SPEC.std)) for side in (32, 224, 448, 4096)]
-        assert sizes == [64, 64, 16, 1]
+        assert sizes == [64, 8, 2, 1]
 
 
 def test_names_that_a_terminal_cannot_show() -> None:
