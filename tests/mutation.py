@@ -196,16 +196,18 @@ def main() -> int:
         ):
             left.append(mutant)
             print(f"[{number}/{len(chosen)}] survives: line {mutant.line}, {mutant.what}", flush=True)
+        if arguments.report is not None:  # as far as it came: a run that is cut short has its worth
+            _report(arguments.report, str(arguments.module), len(chosen), number, left)
     print(f"{arguments.module}: {len(chosen)} mutants, {len(chosen) - len(left)} noticed, {len(left)} survive")
-    return 0 if arguments.report is None else _report(arguments.report, str(arguments.module), len(chosen), left)
+    return 0 if arguments.report is None else _report(arguments.report, str(arguments.module), len(chosen), len(chosen), left)
 
 
-def _report(file: Path, module: str, count: int, left: list[Mutant]) -> int:
-    """Write what survives; the reasons that people gave stay with the same change. How many have none is the exit code."""
+def _report(file: Path, module: str, count: int, tried: int, left: list[Mutant]) -> int:
+    """Write how many were tried, and what survives; the reasons that people gave stay with the same change. How many have none is the exit code."""
     rows = json.loads(file.read_text("utf-8")) if file.exists() else {}
     known = {row["what"]: row["why"] for row in rows.get(module, {}).get("survivors", [])}
     survivors = [{"line": m.line, "what": m.what, "why": known.get(m.what, "")} for m in left]
-    rows[module] = {"mutants": count, "noticed": count - len(left), "survivors": survivors}
+    rows[module] = {"mutants": count, "tried": tried, "noticed": tried - len(left), "survivors": survivors}
     file.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return min(100, sum(not row["why"] for row in survivors))
 
