@@ -203,7 +203,7 @@ def main() -> int:
 
 
 def _report(file: Path, module: str, count: int, tried: int, left: list[Mutant]) -> int:
-    """Write how many were tried, and what survives; the reasons that people gave stay with the same change. How many have none is the exit code."""
+    """Write how many were tried, and what survives; reasons that people gave stay with the same change. Returns how many have none."""
     rows = json.loads(file.read_text("utf-8")) if file.exists() else {}
     known = {row["what"]: row["why"] for row in rows.get(module, {}).get("survivors", [])}
     survivors = [{"line": m.line, "what": m.what, "why": known.get(m.what, "")} for m in left]
