@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import shutil
 from pathlib import Path
@@ -10,8 +11,11 @@ import torch
 from export_samples import LABELS, Sample, plan_for, prepared_for, silent, small_network, write_photos
 
 from edge_agent.errors import InputError
-from export import statistics
+from export import dataset, statistics
 from export.fit import fit
+from export.learned import Choice
+from export.policy import resolve
+from export.recipe import Recipe
 
 
 def test_what_is_fitted_comes_from_the_right_pictures(sample: Sample) -> None:
@@ -67,3 +71,22 @@ def test_names_of_files_change_nothing(photos: Path, sample: Sample, tmp_path: P
     found = fit(dataclasses.replace(sample[0], data=root), prepared_for(root, small_network()), silent)
     assert np.array_equal(found.measured.raw, sample[2].measured.raw)
     assert torch.equal(found.backbone.matrix, sample[2].backbone.matrix)
+
+
+@pytest.mark.parametrize("kind", [None, "float16"])
+def test_what_is_measured_and_quantised_has_learned(kind: str | None, photos: Path, tmp_path: Path) -> None:
+    network = small_network()
+    before = copy.deepcopy(network)
+    policy = resolve(network, [Choice("finetune", "*")], "head.3")
+    prepared = dataclasses.replace(prepared_for(photos, network), policy=policy)
+    recipe = Recipe(epochs=3, learning_rate=3e-3, batch=8)
+    plan = dataclasses.replace(plan_for(photos, tmp_path / "out"), recipe=recipe, quantize=kind, force=True)
+    found = fit(plan, prepared, silent)
+    assert found.learned is not None and found.learned.kept > 0
+    ((_, images, _),) = dataset.batches(found.measured.pictures, prepared.spec, plan.limits, 99)
+    with torch.no_grad():
+        untrained, trained = before(torch.from_numpy(images)).numpy(), network(torch.from_numpy(images)).numpy()
+    tolerance = 0.02 if kind else 1e-4
+    assert np.abs(found.measured.logits - trained).max() < tolerance < np.abs(found.measured.logits - untrained).max()
+    learned_from = found.learned.pictures + found.learned.held_out
+    assert learned_from == len(found.split.statistics), "none of the guard's pictures"
