@@ -48,6 +48,11 @@ mutation: $(WORKSTATION)/ready  ## what no test of the journal notices when a li
 	  tests/test_journal_mark.py tests/test_journal_requests.py tests/test_journal_opening.py \
 	  --then tests/test_journal_holder.py tests/test_migrating.py tests/test_state_commands.py
 
+.PHONY: mutation-gate
+mutation-gate: $(WORKSTATION)/ready  ## the same for what opens artifacts and judges heads, into docs/mutation-gate.json
+	$(WORKSTATION)/bin/python tests/mutation.py edge_agent/artifact.py --report docs/mutation-gate.json --tests tests/test_artifact.py
+	$(WORKSTATION)/bin/python tests/mutation.py edge_agent/guard.py --report docs/mutation-gate.json --tests tests/test_guard.py
+
 artifacts: $(WORKSTATION)/ready  ## build artifacts/default again: PHOTOS=folder or zip, WEIGHTS=file
 	$(WORKSTATION)/bin/python artifacts/build_default.py --photos $(PHOTOS) --weights $(WEIGHTS)
 
