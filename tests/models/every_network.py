@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,11 @@ def _number(row: dict[str, Any], key: str, form: str) -> str:
     return format(row[key], form) if key in row else ""
 
 
-def summary(rows: list[dict[str, Any]], expected: int) -> str:
-    """How many hold, with what they were run."""
+def summary(rows: list[dict[str, Any]], names: Collection[str]) -> str:
+    """How many of these networks hold, with what they were run."""
     good = [row for row in rows if "failed" not in row]
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "onnx"))
-    missing = f" {expected - len(rows)} have not been tried yet." if len(rows) < expected else ""
-    lines = [f"**{len(good)} of {expected} hold.**{missing} {versions}, {platform.machine()}, {os.cpu_count()} cores."]
+    lines = [f"**{len(good)} of {len(names)} hold.** {versions}, {platform.machine()}, {os.cpu_count()} cores."]
     if good:
         slowest, least = max(good, key=lambda row: row["correction_ms"]), min(row["spread"] for row in good)
         lines.append(
@@ -108,15 +108,17 @@ def summary(rows: list[dict[str, Any]], expected: int) -> str:
             f"from picture to picture, and {max(row['context'] for row in good):.0e} of a context. A correction took "
             f"{min(row['correction_ms'] for row in good):.1f} to {slowest['correction_ms']:.1f} ms ({slowest['name']})."
         )
+    if missing := sorted(set(names) - {row["name"] for row in rows}):
+        lines.append(f"\nNot tried yet: {', '.join(missing)}.")
     return "\n".join(lines)
 
 
-def write_report(rows: list[dict[str, Any]], expected: int) -> None:
+def write_report(rows: list[dict[str, Any]], names: Collection[str]) -> None:
     """Put summary and table between the markers of docs/models.md."""
     text = REPORT.read_text("utf-8")
     before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
-    REPORT.write_text(f"{before}{START}\n{summary(rows, expected)}\n\n{table(rows)}\n{END}{after}", "utf-8")
+    REPORT.write_text(f"{before}{START}\n{summary(rows, names)}\n\n{table(rows)}\n{END}{after}", "utf-8")
 
 
 def kept() -> dict[str, dict[str, Any]]:
@@ -178,9 +180,9 @@ def main() -> int:
     run([name for name in chosen if arguments.names or name not in found or "failed" in found[name]], arguments)
     found = {name: facts for name, facts in kept().items() if name in everything}
     rows = [found[name] for name in chosen if name in found]
-    print(f"\n{table(rows)}\n\n{summary(rows, len(chosen))}")
+    print(f"\n{table(rows)}\n\n{summary(rows, chosen)}")
     if not arguments.no_report:
-        write_report(list(found.values()), len(everything))
+        write_report(list(found.values()), everything)
     return 1 if len(rows) < len(chosen) or any("failed" in row for row in rows) else 0
 
 
