@@ -329,7 +329,7 @@ class TestState:
         assert states(report)["head"] == "OK", "predictions go on with the corrections that are sound"
 
     def test_not_a_journal(self, ground: Ground) -> None:
-        for path in ground.state.iterdir():
+        for path in ground.state.glob("journal*"):
             path.write_bytes(b"something else" * 1000)
         report = ground.report()
         assert red(report) == {"state"}
