@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edge_agent.errors import InputError
 from edge_agent.journal import Journal
 from edge_agent.keeper import HeadKeeper
@@ -23,14 +25,8 @@ def undo_one(keeper: HeadKeeper, journal: Journal, number: int | None) -> Undo:
         InputError: nothing to undo, an unknown id, or one that was taken back or refused before.
         StateError: the state cannot be written.
     """
-    standing = journal.standing()
-    active = [place for place, stands in standing.items() if stands == "active"]
-    if number is None and not active:
-        raise InputError("nothing to undo: no correction is active", "see edge-agent history")
-    if number is not None and number not in active:
-        faults = {"refused": "was refused", "undone": "was undone before"}
-        raise InputError(f"correction {number} {faults.get(standing.get(number, ''), 'does not exist')}", "see edge-agent history")
-    return _take_back(keeper, journal, (active[-1] if number is None else number,), "undo")
+    _chosen(journal, number)  # before anything is opened for writing: what is refused changes nothing
+    return _take_back(keeper, journal, lambda: (_chosen(journal, number),), "undo")
 
 
 def undo_all(keeper: HeadKeeper, journal: Journal) -> Undo:
@@ -40,14 +36,30 @@ def undo_all(keeper: HeadKeeper, journal: Journal) -> Undo:
         InputError: nothing to take back.
         StateError: the state cannot be written.
     """
-    active = tuple(number for number, stands in journal.standing().items() if stands == "active")
-    if not active:
+    if not _active(journal):
         raise InputError("nothing to reset: no correction is active", "see edge-agent history")
-    return _take_back(keeper, journal, active, "reset")
+    return _take_back(keeper, journal, lambda: _active(journal), "reset")
 
 
-def _take_back(keeper: HeadKeeper, journal: Journal, numbers: tuple[int, ...], cause: str) -> Undo:
+def _active(journal: Journal) -> tuple[int, ...]:
+    return tuple(number for number, stands in journal.standing().items() if stands == "active")
+
+
+def _chosen(journal: Journal, number: int | None) -> int:
+    """The correction to take back: the one that was named, or the last one that is active now."""
+    standing = journal.standing()
+    active = [place for place, stands in standing.items() if stands == "active"]
+    if number is None and not active:
+        raise InputError("nothing to undo: no correction is active", "see edge-agent history")
+    if number is not None and number not in active:
+        faults = {"refused": "was refused", "undone": "was undone before"}
+        raise InputError(f"correction {number} {faults.get(standing.get(number, ''), 'does not exist')}", "see edge-agent history")
+    return active[-1] if number is None else number
+
+
+def _take_back(keeper: HeadKeeper, journal: Journal, choose: Callable[[], tuple[int, ...]], cause: str) -> Undo:
     with journal.writing() as writer:
+        numbers = choose()  # inside the transaction: another process may have been first
         writer.undo(numbers)  # first, so that a damaged one can be taken back: nothing below needs it then
         serving = keeper.current()
         evidence = tuple(e for e in keeper.evidence(serving) if e.id not in numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from edge_agent import runtime
 from edge_agent.agent import EdgeAgent
 from edge_agent.artifact import Artifact
 from edge_agent.errors import ArtifactError, InputError, LabelError, RuntimeUnavailable, StateBusyError, StateError, UsageError
+from edge_agent.journal_writer import Writer
 from edge_agent.results import Prediction
 from edge_agent.runtime import Seen
 from edge_agent.settings import Settings
@@ -487,6 +489,21 @@ print(agent.correct(sys.argv[3], sys.argv[4]).id, agent.head.digest())
         assert number == "2"
         assert agent.predict(PHOTOS[1]).label == TRUTHS[1]
         assert agent.head.digest() == digest
+
+    def test_two_at_once_take_back_two_corrections(self, agent: EdgeAgent, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`undo` without a number means the last one that is active when its turn comes, not when it was asked."""
+        for place in range(3):
+            agent.correct(PHOTOS[place], TRUTHS[place])
+        other, writing = EdgeAgent.open(ARTIFACT, state), agent._journal.writing
+
+        def after_the_other() -> AbstractContextManager[Writer]:
+            monkeypatch.undo()
+            assert other.undo().ids == (3,)
+            return writing()
+
+        monkeypatch.setattr(agent._journal, "writing", after_the_other)
+        assert agent.undo().ids == (2,)
+        assert [entry.id for entry in agent.history() if entry.active] == [1]
 
     def test_busy_state_is_an_error_and_predictions_go_on(self, agent: EdgeAgent, state: Path) -> None:
         agent.correct(PHOTO, TRUTH)
