@@ -25,7 +25,6 @@ def undo_one(keeper: HeadKeeper, journal: Journal, number: int | None) -> Undo:
         InputError: nothing to undo, an unknown id, or one that was taken back or refused before.
         StateError: the state cannot be written.
     """
-    _chosen(journal, number)  # before anything is opened for writing: what is refused changes nothing
     return _take_back(keeper, journal, lambda: (_chosen(journal, number),), "undo")
 
 
@@ -36,13 +35,15 @@ def undo_all(keeper: HeadKeeper, journal: Journal) -> Undo:
         InputError: nothing to take back.
         StateError: the state cannot be written.
     """
-    if not _active(journal):
+    return _take_back(keeper, journal, lambda: _every(journal), "reset")
+
+
+def _every(journal: Journal) -> tuple[int, ...]:
+    """All that are active now."""
+    active = tuple(number for number, stands in journal.standing().items() if stands == "active")
+    if not active:
         raise InputError("nothing to reset: no correction is active", "see edge-agent history")
-    return _take_back(keeper, journal, lambda: _active(journal), "reset")
-
-
-def _active(journal: Journal) -> tuple[int, ...]:
-    return tuple(number for number, stands in journal.standing().items() if stands == "active")
+    return active
 
 
 def _chosen(journal: Journal, number: int | None) -> int:
@@ -58,6 +59,7 @@ def _chosen(journal: Journal, number: int | None) -> int:
 
 
 def _take_back(keeper: HeadKeeper, journal: Journal, choose: Callable[[], tuple[int, ...]], cause: str) -> Undo:
+    choose()  # before anything is opened for writing: what is refused changes nothing
     with journal.writing() as writer:
         numbers = choose()  # inside the transaction: another process may have been first
         writer.undo(numbers)  # first, so that a damaged one can be taken back: nothing below needs it then
