@@ -21,7 +21,7 @@ from edge_agent.health_settings import HealthSettings
 from edge_agent.mqtt.desk import Desk
 from edge_agent.mqtt.settings import MqttSettings
 from edge_agent.mqtt.station import Station
-from edge_agent.mqtt.topics import Topics
+from edge_agent.mqtt.topics import Message, Publication, Topics
 from edge_agent.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("shared_backbone")
@@ -162,14 +162,21 @@ def test_it_waits_for_a_broker_that_is_not_there_yet(broker: Broker, running: Ru
 def test_a_flood_is_answered_and_bounded(
     broker: Broker, person: Person, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, real = threading.Event(), Desk.handle
-    monkeypatch.setattr(Desk, "handle", lambda desk, message: real(desk, message) if gate.wait(PATIENCE_S) else [])
+    at_work, gate, real = threading.Event(), threading.Event(), Desk.handle
+
+    def handle(desk: Desk, message: Message) -> list[Publication]:
+        at_work.set()
+        return real(desk, message) if gate.wait(PATIENCE_S) else []
+
+    monkeypatch.setattr(Desk, "handle", handle)
     running.start(broker, waiting=2)
     person.wait(T.availability, is_online)
-    for picture in PICTURES[:6]:
+    person.send(T.command("predict"), PICTURES[0])
+    assert at_work.wait(PATIENCE_S)
+    for picture in PICTURES[1:6]:
         person.send(T.command("predict"), picture)
-    error = person.wait(T.error)
-    assert error["error"]["code"] == "busy"
+    person.wait_for_count(T.error, 3)  # the rest must have come before the gate opens, or they find room
+    assert {error["error"]["code"] for error in person.answers(T.error)} == {"busy"}
     person.send(T.command("undo"), b'{"command_id": "first"}')
     gate.set()
     person.wait(T.error, lambda facts: facts.get("command_id") == "first")
