@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from edge_agent.admission import admit, remember
 from edge_agent.advising import Advice, advise
 from edge_agent.artifact import Artifact
+from edge_agent.blas import Blas
 from edge_agent.corrected_onnx import write_corrected_onnx
 from edge_agent.correcting import rank
 from edge_agent.corrections_folder import Exported, export_corrections
@@ -64,7 +64,7 @@ class EdgeAgent:
             RuntimeUnavailable: ONNX Runtime, the provider or the engine cannot be had.
         """
         self.artifact, self.settings, self.state = artifact, settings, state
-        self._blas = ThreadpoolController()
+        self._blas = Blas()
         self._backbone = Backbone.open(artifact, settings.provider, settings.threads)
         self._observer = Observer(self._backbone, artifact.manifest.image, settings.image_limits)
         self._journal = Journal(state, artifact.digest, settings, now)
@@ -151,7 +151,7 @@ class EdgeAgent:
         started = time.perf_counter()
         observed = self._observer.observe(source, name)
         serving = self._keeper.current()
-        with self._blas.limit(limits=1, user_api="blas"):
+        with self._blas.on_one_thread():
             ranked = rank(serving.head, serving.labels, observed.seen, top)
         facts = (observed.sample_id, serving.generation, _since(started), self.artifact.digest, observed.seen, observed.picture)
         return Prediction(observed.name, ranked[0].label, ranked[0].probability, ranked, *facts)
@@ -214,7 +214,7 @@ class EdgeAgent:
             InputError: nothing to undo, an unknown id, or one that was taken back or refused before.
             StateError: the state cannot be written.
         """
-        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.on_one_thread():
             return undo_one(self._keeper, self._journal, number)
 
     def reset(self) -> Undo:
@@ -224,7 +224,7 @@ class EdgeAgent:
             InputError: nothing to take back.
             StateError: the state cannot be written.
         """
-        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.on_one_thread():
             return undo_all(self._keeper, self._journal)
 
     @contextmanager
@@ -255,7 +255,7 @@ class EdgeAgent:
 
     def history(self) -> tuple[Recorded, ...]:
         """Every correction that was recorded, the first one first, and what has become of it; refused and undone ones too."""
-        with self._blas.limit(limits=1, user_api="blas"):
+        with self._blas.on_one_thread():
             return recorded(self._keeper, self._journal, self.settings)
 
     def picture(self, number: int) -> bytes | None:
@@ -292,7 +292,7 @@ class EdgeAgent:
             LabelError: the name is taken or cannot be a label, or no spare class is left.
             StateError: the state cannot be written.
         """
-        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.on_one_thread():
             return add_label(self._keeper, self._journal, name, self.artifact.manifest.spare_classes)
 
     def remove_label(self, name: str) -> int:
@@ -302,7 +302,7 @@ class EdgeAgent:
             LabelError: no such label, one of the factory's, or one with active corrections; undo those first.
             StateError: the state cannot be written.
         """
-        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.on_one_thread():
             return remove_label(self._keeper, self._journal, name, self.artifact.manifest.spare_classes)
 
     def advise(self) -> Advice:
@@ -312,7 +312,7 @@ class EdgeAgent:
             StateError: the state is damaged.
             RuntimeUnavailable: the engine cannot be had.
         """
-        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.on_one_thread():
             return advise(self.artifact, self._keeper, self._keeper.current(), self._journal.history(), self._teacher.reshots)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> float:

@@ -59,7 +59,9 @@ def _ranked(logits: NDArray[np.float32], labels: Sequence[str], top: int) -> tup
     return tuple(Ranked(labels[i], float(probability[i])) for i in order)
 
 
-def consider(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str, number: int, force: bool) -> Candidate:
+def consider(
+    keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str, number: int, force: bool, logits: NDArray[np.float32] | None = None
+) -> Candidate:
     """Solve with the new correction, let the guard judge, and decide; changes nothing.
 
     Args:
@@ -69,6 +71,7 @@ def consider(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str,
         label: one of the labels, or a new one that may be added.
         number: the correction's id.
         force: accept what would be refused.
+        logits: `[C+P]`, what the head in use says of the picture, where that is known already.
 
     Returns:
         The candidate with its verdict.
@@ -78,11 +81,11 @@ def consider(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str,
         RuntimeUnavailable: the engine cannot be had.
     """
     labels = serving.labels if label in serving.labels else (*serving.labels, label)
-    before = keeper.evidence(serving)
-    evidence = (*before, Evidence(number, labels.index(label), seen.seen))
+    before, place = keeper.evidence(serving), labels.index(label)
+    evidence = (*before, Evidence(number, place, seen.seen))
     solution = keeper.solve(evidence, labels)
-    judgement = keeper.guard.judge(serving.right, solution.head, labels.index(label) >= keeper.factory_labels)
-    logits = serving.head.logits(seen.seen)[0]
+    judgement = keeper.guard.judge(serving.right, solution.head, place >= keeper.factory_labels)
+    logits = serving.head.logits(seen.seen)[0] if logits is None else logits
     findings = keeper.finder.find(logits, serving.labels, before, seen.seen, label)
     was, now = _ranked(logits, serving.labels, 1)[0], rank(solution.head, labels, seen.seen, 1)[0]
     fault = "" if judgement.accepted else judgement.reason
@@ -145,7 +148,7 @@ def only_answer(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: s
         findings = keeper.finder.find(logits, serving.labels, keeper.evidence(serving), seen.seen, label)
         return Correction(None, seen.image, label, "already_correct", reason, was, was, 0, sentinel, findings, serving.generation, 0)
     newest = max((e.id for e in keeper.evidence(serving)), default=0)
-    found = consider(keeper, serving, seen, label, newest + 1, force)
+    found = consider(keeper, serving, seen, label, newest + 1, force, logits)
     return Correction(
         None, seen.image, label, found.verdict, f"dry run, nothing was changed: {found.reason}", was, found.now,
         found.solution.steps, found.judgement.sentinel, found.findings, serving.generation, 0,

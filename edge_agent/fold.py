@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from edge_agent.artifact import Artifact
+from edge_agent.blas import Blas
 from edge_agent.keeper import HeadKeeper, Serving
 from edge_agent.runtime import Seen
 
@@ -28,7 +28,7 @@ def fold_difference(artifact: Artifact, keeper: HeadKeeper, serving: Serving) ->
         RuntimeUnavailable: the engine cannot be had.
     """
     evidence = keeper.evidence(serving)
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    with Blas().on_one_thread():
         solved = keeper.solve(evidence, serving.labels).head
     if solved.digest() == serving.head.digest():
         return 0.0

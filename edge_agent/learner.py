@@ -156,21 +156,28 @@ class _Doubt:
     def __init__(self, between: FloatArray, labels: IndexArray, batch: Batch, confidence: float) -> None:
         n, width = batch.base_logits.shape
         self._between, self._weights = between, batch.weights
-        self._own, self._least = np.arange(n) * width + labels, np.float32(1 / confidence)
+        self._own, self._least = np.arange(n) * width + labels, np.array(1 / confidence, np.float32)
         self._ratios, self._ones = np.empty((n, width), np.float32), np.ones(width, np.float32)
-        self._odds, self._reach, self._right = np.empty(n, np.float32), np.empty(n, np.float32), np.empty((n, 1), np.float32)
+        self._odds, self._reach, self._right = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
+        self._beside = self._right[:, None]  # a view: one right logit beside each row
+        self._doubted, self._last, self._longest = np.empty(n, np.bool_), b"", 0.0
 
     def weigh(self, logits: FloatArray) -> float:
         """Set the batch's weights: 1 for a row in doubt, else 0; returns the largest row sum of κ[doubt, doubt], 0 when all are learned."""
-        logits.take(self._own, None, self._right[:, 0], "clip")  # "clip": without a copy for the sake of bounds, which hold
-        np.subtract(logits, self._right, out=self._ratios)
-        np.exp(self._ratios, out=self._ratios)
+        logits.take(self._own, None, self._right, "clip")  # "clip": without a copy for the sake of bounds, which hold
+        np.subtract(logits, self._beside, self._ratios)
+        np.exp(self._ratios, self._ratios)
         # 1/p of the right label; above one half, enough probability also makes it the first label
         self._ratios.dot(self._ones, self._odds)
-        np.greater(self._odds, self._least, out=self._weights)
-        self._between.dot(self._weights, self._reach)
-        np.multiply(self._reach, self._weights, out=self._reach)
-        return float(np.maximum.reduce(self._reach))
+        np.greater(self._odds, self._least, self._doubted)
+        doubted = self._doubted.tobytes()
+        if doubted != self._last:  # the same rows as before in two steps of five: then the sums are the same too
+            self._last = doubted
+            self._weights[:] = self._doubted
+            self._between.dot(self._weights, self._reach)
+            np.multiply(self._reach, self._weights, self._reach)
+            self._longest = self._reach.item(self._reach.argmax())
+        return self._longest
 
     def any_below_half(self) -> bool:
         """Whether a row's right label may not be its first, as weighed last."""

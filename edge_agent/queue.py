@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from edge_agent.artifact import Artifact
 from edge_agent.asking import Question, questions
+from edge_agent.blas import Blas
 from edge_agent.correcting import rank
 from edge_agent.errors import InputError, UsageError
 from edge_agent.journal import Journal
@@ -75,7 +75,7 @@ class Queue:
     """The waiting pictures of one agent; safe to share between threads and with other processes. `EdgeAgent.queue` makes it."""
 
     def __init__(
-        self, artifact: Artifact, keeper: HeadKeeper, journal: Journal, settings: Settings, blas: ThreadpoolController, teach: Teach
+        self, artifact: Artifact, keeper: HeadKeeper, journal: Journal, settings: Settings, blas: Blas, teach: Teach
     ) -> None:
         """Bind the parts; nothing is read yet.
 
@@ -265,7 +265,7 @@ class Queue:
                 writer.queue.answer(sample_id, answer, None, context)
 
     def _ask(self, serving: Serving, seen: Seen) -> list[Question]:
-        with self._blas.limit(limits=1, user_api="blas"):
+        with self._blas.on_one_thread():
             return questions(serving.head, serving.labels, seen, self._keeper.finder.unusual(seen.context))
 
     def _row(self, sample_id: str) -> WaitingRow:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from threadpoolctl import ThreadpoolController
-
+from edge_agent.blas import Blas
 from edge_agent.correcting import acknowledged, consider, only_answer, rank, record
 from edge_agent.errors import InputError
 from edge_agent.image import PictureSource
@@ -45,7 +44,7 @@ class Lesson:
 class Teacher:
     """Carries lessons out for one agent; safe to share between threads."""
 
-    def __init__(self, observer: Observer, keeper: HeadKeeper, journal: Journal, blas: ThreadpoolController, spare_classes: int) -> None:
+    def __init__(self, observer: Observer, keeper: HeadKeeper, journal: Journal, blas: Blas, spare_classes: int) -> None:
         """Bind the parts.
 
         Args:
@@ -67,10 +66,10 @@ class Teacher:
             StateError: the state cannot be written; the head in use stays.
         """
         seen, label, context = lesson.seen, lesson.label, lesson.seen.seen.context[0]
-        with self._journal.turn(), self._blas.limit(limits=1, user_api="blas"):
+        with self._journal.turn(), self._blas.on_one_thread():
             serving = self._keeper.current()
             check_label(label, serving.labels, self._spare_classes - len(serving.head.added), lesson.new_label)
-            only_to_say = rank(serving.head, serving.labels, seen.seen, 1)[0].label == label and not lesson.force
+            only_to_say = not lesson.force and rank(serving.head, serving.labels, seen.seen, 1)[0].label == label
             if lesson.views and not only_to_say:
                 seen = self._with_views(seen, lesson.source, lesson.views)
             if lesson.dry_run or only_to_say:

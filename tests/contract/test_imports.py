@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "chained": set(),
+    "blas": set(),
     "manifest": {"errors"},
     "command_line": {"errors"},
     "image": {"errors", "manifest"},
@@ -85,7 +86,7 @@ LAYERS |= {
     "health_settings": {"errors", "nagios", "settings_file"},
     "check": {"nagios"},
 }
-LAYERS["fold"] = {"artifact", "keeper", "runtime"}
+LAYERS["fold"] = {"artifact", "blas", "keeper", "runtime"}
 LAYERS["state_check"] = {"artifact", "errors", "fold", "journal", "journal_file", "journal_mark", "keeper", "settings", "state_reader"}
 LAYERS["state_salvage"] = {"journal_digests", "journal_facts", "journal_file"}
 LAYERS["state_copy"] = {"errors", "journal_facts", "journal_file", "journal_mark", "state_check", "state_reader", "state_salvage"}
@@ -107,13 +108,14 @@ LAYERS["observer"] = {"errors", "manifest", "image", "runtime", "views"}
 LAYERS["asking"] = {"findings", "head", "results", "runtime"}
 LAYERS["waiting_pool"] = {"journal", "journal_queue", "runtime"}
 LAYERS["queue"] = {
-    "artifact", "asking", "correcting", "errors", "journal", "journal_queue", "keeper", "results", "runtime", "settings", "waiting_pool",
+    "artifact", "asking", "blas", "correcting", "errors", "journal", "journal_queue", "keeper", "results", "runtime", "settings",
+    "waiting_pool",
 }  # fmt: skip
 LAYERS["folder_names"] = set()
 LAYERS["corrections_folder"] = {"errors", "artifact", "folder_names", "recorded"}
 LAYERS["cli_corrections"] = {"corrections_folder"}
 LAYERS["teaching"] = {
-    "correcting", "errors", "image", "journal", "keeper", "label_rules", "observer", "results", "runtime",
+    "blas", "correcting", "errors", "image", "journal", "keeper", "label_rules", "observer", "results", "runtime",
 }  # fmt: skip
 LAYERS["agent"] = set(LAYERS)
 LAYERS["migrating"] = {
