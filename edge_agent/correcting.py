@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from edge_agent.keeper import HeadKeeper, Serving
 from edge_agent.learner import Solution
 from edge_agent.results import Correction, Prediction, Ranked
 from edge_agent.runtime import Seen
+
+Said: TypeAlias = tuple[NDArray[np.float32], Ranked]  # the logits of a picture `[C+P]`, and its first label
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +62,13 @@ def _ranked(logits: NDArray[np.float32], labels: Sequence[str], top: int) -> tup
     return tuple(Ranked(labels[i], float(probability[i])) for i in order)
 
 
+def _said(serving: Serving, seen: Prediction) -> Said:
+    logits = serving.head.logits(seen.seen)[0]
+    return logits, _ranked(logits, serving.labels, 1)[0]
+
+
 def consider(
-    keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str, number: int, force: bool, logits: NDArray[np.float32] | None = None
+    keeper: HeadKeeper, serving: Serving, seen: Prediction, label: str, number: int, force: bool, said: Said | None = None
 ) -> Candidate:
     """Solve with the new correction, let the guard judge, and decide; changes nothing.
 
@@ -71,7 +79,7 @@ def consider(
         label: one of the labels, or a new one that may be added.
         number: the correction's id.
         force: accept what would be refused.
-        logits: `[C+P]`, what the head in use says of the picture, where that is known already.
+        said: what the head in use says of the picture, where that is known already.
 
     Returns:
         The candidate with its verdict.
@@ -85,9 +93,9 @@ def consider(
     evidence = (*before, Evidence(number, place, seen.seen))
     solution = keeper.solve(evidence, labels)
     judgement = keeper.guard.judge(serving.right, solution.head, place >= keeper.factory_labels)
-    logits = serving.head.logits(seen.seen)[0] if logits is None else logits
+    logits, was = said or _said(serving, seen)
     findings = keeper.finder.find(logits, serving.labels, before, seen.seen, label)
-    was, now = _ranked(logits, serving.labels, 1)[0], rank(solution.head, labels, seen.seen, 1)[0]
+    now = rank(solution.head, labels, seen.seen, 1)[0]
     fault = "" if judgement.accepted else judgement.reason
     if now.label != label:
         fault = f"it could not be learned beside the {len(before)} corrections before it: still {now.label}"
@@ -140,15 +148,14 @@ def only_answer(keeper: HeadKeeper, serving: Serving, seen: Prediction, label: s
         StateError: the active corrections cannot be read.
         RuntimeUnavailable: the engine cannot be had.
     """
-    logits = serving.head.logits(seen.seen)[0]
-    was = _ranked(logits, serving.labels, 1)[0]
+    logits, was = said = _said(serving, seen)
     if was.label == label and not force:
         sentinel = keeper.guard.judge(serving.right, serving.head).sentinel
         reason = "it is right already; nothing was changed (--force remembers it as evidence)"
         findings = keeper.finder.find(logits, serving.labels, keeper.evidence(serving), seen.seen, label)
         return Correction(None, seen.image, label, "already_correct", reason, was, was, 0, sentinel, findings, serving.generation, 0)
-    newest = max((e.id for e in keeper.evidence(serving)), default=0)
-    found = consider(keeper, serving, seen, label, newest + 1, force, logits)
+    before = keeper.evidence(serving)
+    found = consider(keeper, serving, seen, label, before[-1].id + 1 if before else 1, force, said)
     return Correction(
         None, seen.image, label, found.verdict, f"dry run, nothing was changed: {found.reason}", was, found.now,
         found.solution.steps, found.judgement.sentinel, found.findings, serving.generation, 0,

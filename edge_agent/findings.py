@@ -67,7 +67,7 @@ class Finder:
     def unusual(self, contexts: NDArray[np.float32]) -> NDArray[np.float64]:
         """For contexts `[N, K]` the share of the sentinel pictures that have a nearer neighbour (0…1); near 1: unlike the training data."""
         nearest = (contexts @ self._contexts.T).max(1)
-        share: NDArray[np.float64] = 1 - np.searchsorted(self._nearest, nearest) / len(self._nearest)
+        share: NDArray[np.float64] = 1 - self._nearest.searchsorted(nearest) / len(self._nearest)
         return share
 
     def find(self, logits: FloatArray, labels: Sequence[str], before: Sequence[Evidence], seen: Seen, label: str) -> Findings:
@@ -90,7 +90,7 @@ class Finder:
             if own > NOT_IN_USE / 2:
                 rivals = logits.copy()
                 rivals[place] = -np.inf
-                margin, rank = own - float(rivals.max()), int(np.count_nonzero(rivals > own)) + 1
+                margin, rank = own - rivals.item(rivals.argmax()), int(np.count_nonzero(rivals > own)) + 1
         unusual = float(self.unusual(seen.context[:1])[0])
         others = [evidence for evidence in before if evidence.label != place]
         count = len(before) - len(others) + 1

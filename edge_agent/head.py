@@ -127,8 +127,8 @@ def _power(value: FloatArray, exponent: float) -> FloatArray:
     quarters = round(exponent * 4)
     if quarters != exponent * 4 or not 4 <= quarters <= 64:
         return np.power(value, np.float32(exponent), out=value)
-    result = value.copy()
-    for _ in range(quarters // 4 - 1):
+    result = value.copy() if quarters < 8 else np.multiply(value, value)
+    for _ in range(quarters // 4 - 2):
         np.multiply(result, value, out=result)
     for half in (2, 1):
         if quarters % 4:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,8 @@ from edge_agent.artifact import Artifact, Statistics
 from edge_agent.engines.contract import Batch, FloatArray, HeadEngine
 from edge_agent.head import NOT_IN_USE, AddedClasses, Evidence, Head, kernel
 from edge_agent.new_class import NewClassRule
-from edge_agent.remembering import Memory, memories, unrepeated
+from edge_agent.remembered_rows import RememberedRows
+from edge_agent.remembering import Memory
 from edge_agent.settings import Settings
 
 IndexArray = NDArray[np.int64]
@@ -79,6 +79,7 @@ class Learner:
         self._classes, self._features, self._directions = manifest.classes, manifest.features, manifest.directions
         self._capacity = settings.capacity_within(manifest.capacity)
         self._exponents = _exponents(artifact.statistics, settings, self._capacity)
+        self._rows = RememberedRows(self._capacity, settings.same_picture, self._directions)
         self._unlearned = AddedClasses.unlearned(0, self._features, self._directions)
         self._new_classes = NewClassRule(artifact)
 
@@ -96,44 +97,36 @@ class Learner:
         Returns:
             The head, and how it was found.
         """
-        acting = self._memories(sorted(evidence, key=attrgetter("id")))
-        added = AddedClasses.unlearned(added_labels, self._features, self._directions) if added_labels else self._unlearned
-        rows = [len(e.seen.context) for e in acting]
-        exponent = self.exponent(sum(rows))
-        empty = Head.factory(self._classes, exponent, added)
-        if not acting:
-            return Solution(empty, 0, True, ())
+        if not evidence:
+            added = AddedClasses.unlearned(added_labels, self._features, self._directions) if added_labels else self._unlearned
+            return Solution(Head.factory(self._classes, self.exponent(0), added), 0, True, ())
+        rows = self._rows.of(evidence)
+        exponent, contexts, base, added = self.exponent(len(rows.labels)), rows.contexts, rows.logits, self._unlearned
         if added_labels:
-            empty = Head.factory(self._classes, exponent, self._new_classes.rows(acting, added_labels))
-        contexts = np.concatenate([e.seen.context for e in acting])
-        base = np.concatenate([empty.base_logits(e.seen) if added_labels else e.seen.logits for e in acting])
-        labels = np.array([e.label for e, count in zip(acting, rows, strict=True) for _ in range(count)])
-        coefficients, steps, learned = self._descend(kernel(contexts, contexts, exponent), base, labels)
-        head = Head(contexts, coefficients, exponent, empty.added)
-        return Solution(head, steps, learned, tuple(acting))
-
-    def _memories(self, evidence: list[Evidence]) -> list[Memory]:
-        """What is remembered of the corrections, within the capacity and in an order that only the content decides."""
-        kept = memories(unrepeated(evidence, self._capacity, self._settings.same_picture), self._capacity)
-        return sorted(kept, key=lambda memory: (memory.seen.context.tobytes(), memory.label))
+            added = self._new_classes.rows(rows.memories, added_labels)
+            empty = Head.factory(self._classes, exponent, added)
+            base = np.concatenate([empty.base_logits(memory.seen) for memory in rows.memories])
+        coefficients, steps, learned = self._descend(kernel(contexts, contexts, exponent), base, rows.labels)
+        return Solution(Head(contexts, coefficients, exponent, added), steps, learned, rows.memories)
 
     def _descend(self, between: FloatArray, base: FloatArray, labels: IndexArray) -> tuple[FloatArray, int, bool]:
         """Gradient steps from zero; returns A `[n, C+P]`, the number of steps, and whether every row is learned."""
         n, columns = base.shape
         factor = _cholesky(between)
         self._engine.reset(n)
-        batch = self._batch(factor, base, labels)
+        own = np.arange(n) * self._engine.shape[0] + labels  # where in the flat logits each row's right one is
+        batch = self._batch(factor, base, own)
         logits, steps, rounds = batch.base_logits, 0, self._settings.rounds
-        doubt = _Doubt(between, labels, batch, self._settings.confidence + _MARGIN)
+        doubt = _Doubt(between, own, batch, self._settings.confidence + _MARGIN)
         with np.errstate(over="ignore"):  # odds beyond every float are in doubt too
             while (reach := doubt.weigh(logits)) and (steps < rounds or (steps < PATIENCE * rounds and doubt.any_below_half())):
-                logits = self._engine.step(batch, 1.0 / max(1.0, reach))
+                logits = self._engine.step(batch, 1.0 / reach if reach > 1.0 else 1.0)
                 steps += 1
         whitened = self._engine.coefficients()[:columns, :n].T.astype(np.float64)
         coefficients = _unwhitened(factor, whitened)
         return np.ascontiguousarray(coefficients, np.float32), steps, not reach
 
-    def _batch(self, factor: NDArray[np.float64], base: FloatArray, labels: IndexArray) -> Batch:
+    def _batch(self, factor: NDArray[np.float64], base: FloatArray, own: IndexArray) -> Batch:
         """The rows as the engine wants them: kernel features padded to the capacity, columns to the spare classes."""
         n, columns = base.shape
         width, rows = self._engine.shape
@@ -141,9 +134,8 @@ class Learner:
         np.copyto(features[:, :n], factor, casting="same_kind", where=np.abs(factor) > _NOTHING)
         padded = np.full((n, width), NOT_IN_USE, np.float32)
         padded[:, :columns] = base
-        own = np.arange(n) * width + labels
         kept = padded.take(own)
-        np.maximum(padded, base.max(1, keepdims=True) - _DEPTH, out=padded)
+        np.maximum(padded, np.maximum.reduce(base, 1, keepdims=True) - _DEPTH, out=padded)
         padded.put(own, kept)
         targets = np.zeros((n, width), np.float32)
         targets.put(own, 1)
@@ -153,10 +145,10 @@ class Learner:
 class _Doubt:
     """Which rows are not yet right with enough probability; few calls and no new arrays, for it is asked at every step of a solve."""
 
-    def __init__(self, between: FloatArray, labels: IndexArray, batch: Batch, confidence: float) -> None:
+    def __init__(self, between: FloatArray, own: IndexArray, batch: Batch, confidence: float) -> None:
         n, width = batch.base_logits.shape
         self._between, self._weights = between, batch.weights
-        self._own, self._least = np.arange(n) * width + labels, np.array(1 / confidence, np.float32)
+        self._own, self._least = own, np.array(1 / confidence, np.float32)
         self._ratios, self._ones = np.empty((n, width), np.float32), np.ones(width, np.float32)
         self._odds, self._reach, self._right = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
         self._beside = self._right[:, None]  # a view: one right logit beside each row
@@ -200,7 +192,8 @@ def _unwhitened(factor: NDArray[np.float64], whitened: NDArray[np.float64]) -> N
     for start in range((len(factor) - 1) // _BLOCK * _BLOCK, -1, -_BLOCK):
         rows = slice(start, start + _BLOCK)
         solution[rows] = np.linalg.solve(factor[rows, rows].T, solution[rows])
-        solution[:start] -= factor[rows, :start].T @ solution[rows]
+        if start:
+            solution[:start] -= factor[rows, :start].T @ solution[rows]
     return solution
 
 

@@ -111,12 +111,14 @@ class _Session:
         self._parameter.copy_from(self._state, self._zero_value)
 
     def step(self, batch: Batch, learning_rate: float) -> FloatArray:
-        bound = self._bound if self._bound is not None and self._bound.batch is batch else self._bind(batch)
-        self._module.train_step_with_ort_values(bound.inputs, bound.losses)
-        self._optimizer.set_learning_rate(learning_rate)
-        self._optimizer.optimizer_step()
-        self._module.lazy_reset_grad()
-        self._module.eval_step_with_ort_values(bound.rows, bound.outputs)
+        bound, module, optimizer = self._bound, self._module, self._optimizer
+        if bound is None or bound.batch is not batch:
+            bound = self._bind(batch)
+        module.train_step_with_ort_values(bound.inputs, bound.losses)
+        optimizer.set_learning_rate(learning_rate)
+        optimizer.optimizer_step()
+        module.lazy_reset_grad()
+        module.eval_step_with_ort_values(bound.rows, bound.outputs)
         return bound.logits.copy()  # half a microsecond; a fresh value of the runtime's takes it two
 
     def coefficients(self) -> FloatArray:
