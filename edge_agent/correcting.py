@@ -94,7 +94,7 @@ def consider(
     solution = keeper.solve(evidence, labels)
     judgement = keeper.guard.judge(serving.right, solution.head, place >= keeper.factory_labels)
     logits, was = said or _said(serving, seen)
-    findings = keeper.finder.find(logits, serving.labels, before, seen.seen, label)
+    findings = keeper.finder.find(logits, serving.labels, before, seen.seen, label, solution.rows)
     now = rank(solution.head, labels, seen.seen, 1)[0]
     fault = "" if judgement.accepted else judgement.reason
     if now.label != label:

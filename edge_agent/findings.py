@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_agent.artifact import Artifact
 from edge_agent.head import NOT_IN_USE, Evidence, FloatArray
+from edge_agent.remembered_rows import Rows
 from edge_agent.runtime import Seen
 
 CONTRADICTION = 0.5  # alike enough that one of two corrections with different labels will pull at the other: κ is 1/4 and more
@@ -70,7 +71,9 @@ class Finder:
         share: NDArray[np.float64] = 1 - self._nearest.searchsorted(nearest) / len(self._nearest)
         return share
 
-    def find(self, logits: FloatArray, labels: Sequence[str], before: Sequence[Evidence], seen: Seen, label: str) -> Findings:
+    def find(
+        self, logits: FloatArray, labels: Sequence[str], before: Sequence[Evidence], seen: Seen, label: str, rows: Rows | None = None
+    ) -> Findings:
         """The findings about a correction.
 
         Args:
@@ -79,6 +82,7 @@ class Finder:
             before: the active corrections without this one.
             seen: the picture.
             label: the right label, perhaps a new one.
+            rows: the same corrections and this one, where a solve has put them together: most often nothing has to be picked up again.
 
         Returns:
             Numbers and, in `Findings.words`, what they mean.
@@ -92,14 +96,26 @@ class Finder:
                 rivals[place] = -np.inf
                 margin, rank = own - rivals.item(rivals.argmax()), int(np.count_nonzero(rivals > own)) + 1
         unusual = float(self.unusual(seen.context[:1])[0])
-        others = [evidence for evidence in before if evidence.label != place]
-        count = len(before) - len(others) + 1
-        return Findings(margin, rank, _conflict(labels, others, seen), count, unusual)
+        if rows is None or not len(rows.labels) == len(rows.memories) == len(rows.evidence):  # a row is not always one correction
+            others = [evidence for evidence in before if evidence.label != place]
+            return Findings(margin, rank, _conflict(labels, others, seen), len(before) - len(others) + 1, unusual)
+        same = rows.labels == place
+        return Findings(margin, rank, _conflict_in(labels, rows, same, seen), int(np.count_nonzero(same)), unusual)
+
+
+def _conflict_in(labels: Sequence[str], rows: Rows, same: NDArray[np.bool_], seen: Seen) -> Conflict | None:
+    alike = rows.contexts @ seen.context[0]
+    alike[same] = -np.inf
+    nearest = int(alike.argmax())
+    return None if same[nearest] else Conflict(rows.memories[nearest].ids[0], labels[rows.labels[nearest]], float(alike[nearest]))
 
 
 def _conflict(labels: Sequence[str], others: Sequence[Evidence], seen: Seen) -> Conflict | None:
     if not others:
         return None
-    alike = np.concatenate([evidence.seen.context[:1] for evidence in others]) @ seen.context[0]
+    contexts = np.concatenate([evidence.seen.context for evidence in others])
+    if len(contexts) > len(others):  # a picture's own is its first; its views do not count
+        contexts = np.concatenate([evidence.seen.context[:1] for evidence in others])
+    alike = contexts @ seen.context[0]
     nearest = int(alike.argmax())
     return Conflict(others[nearest].id, labels[others[nearest].label], float(alike[nearest]))

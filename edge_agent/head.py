@@ -140,6 +140,8 @@ def _power(value: FloatArray, exponent: float) -> FloatArray:
 
 def softmax(logits: FloatArray) -> FloatArray:
     """Probabilities along the last axis."""
-    exponential = np.exp(logits - logits.max(-1, keepdims=True))
-    value: FloatArray = exponential / exponential.sum(-1, keepdims=True)
+    greatest: FloatArray = np.maximum.reduce(logits, -1, keepdims=True)
+    exponential = np.exp(logits - greatest)
+    total: FloatArray = np.add.reduce(exponential, -1, keepdims=True)
+    value: FloatArray = exponential / total
     return value

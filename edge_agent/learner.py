@@ -26,7 +26,7 @@ from edge_agent.artifact import Artifact, Statistics
 from edge_agent.engines.contract import Batch, FloatArray, HeadEngine
 from edge_agent.head import NOT_IN_USE, AddedClasses, Evidence, Head, kernel
 from edge_agent.new_class import NewClassRule
-from edge_agent.remembered_rows import RememberedRows
+from edge_agent.remembered_rows import RememberedRows, Rows
 from edge_agent.remembering import Memory
 from edge_agent.settings import Settings
 
@@ -50,13 +50,18 @@ class Solution:
         head: ready to serve.
         steps: gradient steps taken.
         learned: whether every remembered row is right with the confidence asked for.
-        memories: what the head's rows stand for, in their order; corrections that are in none are superseded or forgotten.
+        rows: what it was solved for; None where nothing is remembered.
     """
 
     head: Head
     steps: int
     learned: bool
-    memories: tuple[Memory, ...]
+    rows: Rows | None
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """What the head's rows stand for, in their order; corrections that are in none are superseded or forgotten."""
+        return self.rows.memories if self.rows else ()
 
     @property
     def acting(self) -> frozenset[int]:
@@ -99,7 +104,7 @@ class Learner:
         """
         if not evidence:
             added = AddedClasses.unlearned(added_labels, self._features, self._directions) if added_labels else self._unlearned
-            return Solution(Head.factory(self._classes, self.exponent(0), added), 0, True, ())
+            return Solution(Head.factory(self._classes, self.exponent(0), added), 0, True, None)
         rows = self._rows.of(evidence)
         exponent, contexts, base, added = self.exponent(len(rows.labels)), rows.contexts, rows.logits, self._unlearned
         if added_labels:
@@ -107,7 +112,7 @@ class Learner:
             empty = Head.factory(self._classes, exponent, added)
             base = np.concatenate([empty.base_logits(memory.seen) for memory in rows.memories])
         coefficients, steps, learned = self._descend(kernel(contexts, contexts, exponent), base, rows.labels)
-        return Solution(Head(contexts, coefficients, exponent, added), steps, learned, rows.memories)
+        return Solution(Head(contexts, coefficients, exponent, added), steps, learned, rows)
 
     def _descend(self, between: FloatArray, base: FloatArray, labels: IndexArray) -> tuple[FloatArray, int, bool]:
         """Gradient steps from zero; returns A `[n, C+P]`, the number of steps, and whether every row is learned."""

@@ -78,7 +78,7 @@ class RememberedRows:
         added, picture = len(seen.context), seen.context[:1]
         if rows.pictures is None or len(rows.labels) + added > self._capacity:
             return None
-        if (rows.pictures @ picture[0]).max() > self._surely_another:
+        if np.maximum.reduce(rows.pictures @ picture[0]) > self._surely_another:
             return None
         memory = Memory((newest.id,), newest.label, seen)
         key = _key(memory)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
-from on_device import PHOTOS, TRUTHS
+import pytest
+from on_device import PHOTOS, TRUTHS, sentinel_evidence
 
 from edge_agent import EdgeAgent
+from edge_agent.artifact import Artifact
+from edge_agent.findings import Finder
+from edge_agent.remembered_rows import RememberedRows
+from edge_agent.runtime import stacked
 
 
 def test_margin_and_rank_say_how_wrong_the_model_was(agent: EdgeAgent) -> None:
@@ -40,3 +47,26 @@ def test_noise_is_more_unusual_than_a_photo(agent: EdgeAgent) -> None:
     usual = [agent.correct(path, "frog", dry_run=True, views=0).findings.unusual for path in PHOTOS]
     assert all(0 <= value <= 1 for value in usual)
     assert strange > np.median(usual)
+
+
+@pytest.mark.parametrize("kind", ["different pictures", "one came twice", "with views", "more than fit", "only of this label"])
+def test_rows_that_a_solve_has_put_together_say_the_same(default_artifact: Artifact, kind: str) -> None:
+    *before, newest = sentinel_evidence(default_artifact, 12)
+    if kind == "one came twice":
+        before[3] = dataclasses.replace(before[7], id=before[3].id, label=before[7].label)
+    if kind == "with views":
+        before[2] = dataclasses.replace(before[2], seen=stacked([before[2].seen, before[9].seen]))
+    if kind == "only of this label":
+        before = [dataclasses.replace(evidence, label=newest.label) for evidence in before]
+    asked = RememberedRows(6 if kind == "more than fit" else 64, 0.98, default_artifact.manifest.directions)
+    finder, labels, logits = Finder(default_artifact), default_artifact.labels, newest.seen.logits[0]
+    for place in {newest.label, before[0].label}:
+        rows = asked.of((*before, dataclasses.replace(newest, label=place)))
+        found = finder.find(logits, labels, before, newest.seen, labels[place], rows)
+        plain = finder.find(logits, labels, before, newest.seen, labels[place])
+        assert dataclasses.replace(found, conflict=None) == dataclasses.replace(plain, conflict=None)
+        if plain.conflict is None or found.conflict is None:
+            assert found.conflict is plain.conflict is None and kind == "only of this label"
+        else:
+            assert (found.conflict.id, found.conflict.label) == (plain.conflict.id, plain.conflict.label)
+            assert found.conflict.similarity == pytest.approx(plain.conflict.similarity, abs=1e-6)

@@ -52,7 +52,7 @@ LAYERS: dict[str, set[str]] = {
     "new_class": {"errors", "artifact", "runtime", "head", "remembering"},
     "learner": {"remembered_rows", "remembering", "errors", "settings", "artifact", "runtime", "engines", "head", "new_class"},
     "guard": {"errors", "settings", "artifact", "runtime", "head", "new_class"},
-    "findings": {"errors", "artifact", "runtime", "head"},
+    "findings": {"errors", "artifact", "runtime", "head", "remembered_rows"},
     "journal_blobs": {"errors", "head", "journal_digests", "remembering", "runtime"},
     "journal_queue": {"errors", "journal_blobs", "journal_digests", "runtime"},
     "journal_requests": {"errors", "journal_digests"},
