@@ -15,18 +15,26 @@ from edge_agent.cli import run
 from edge_agent.journal_file import FILE_NAME
 
 pytestmark = pytest.mark.usefixtures("shared_backbone")
-Events = list[tuple[str, str]]
+
+
+class Events(list[tuple[str, str]]):
+    """What was forced to the disk and what was renamed, in its order, by the names at that moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = dict[str, int]()  # of what was forced, at that moment
 
 
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> Events:
-    """What was forced to the disk and what was renamed, in its order, by the names at that moment."""
-    found: Events = []
+    """Of this test."""
+    found = Events()
     fsync, rename, replace = os.fsync, os.rename, os.replace
 
     def forced(descriptor: int) -> None:
-        assert os.fstat(descriptor).st_size, "its content is still in this process"
-        found.append(("fsync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        found.append(("fsync", path))
+        found.sizes[path] = os.fstat(descriptor).st_size
         fsync(descriptor)
 
     def renamed(source: str | Path, target: str | Path) -> None:
@@ -58,6 +66,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, events: Ev
     write_atomically(tmp_path / "file", b"content")
     (first, temporary), last = events
     assert (first, last) == ("fsync", ("replace", str(tmp_path / "file")))
+    assert events.sizes[temporary] == len(b"content")
     assert Path(temporary).parent == tmp_path
     assert Path(temporary).name.startswith(".file.")
 
@@ -65,7 +74,8 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, events: Ev
 def test_an_exported_state_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(state: Path, tmp_path: Path, events: Events) -> None:
     command(state, "export", str(tmp_path / "copy.state"))
     place = events.index(("rename", str(tmp_path / "copy.state")))
-    assert any(what == "fsync" and path.startswith(f"{tmp_path}/.copy.state") for what, path in events[:place])
+    (forced,) = (path for what, path in events[:place] if what == "fsync" and path.startswith(f"{tmp_path}/.copy.state"))
+    assert events.sizes[forced] == (tmp_path / "copy.state").stat().st_size
     assert ("fsync", str(tmp_path)) in events[place:]
 
 
@@ -91,4 +101,5 @@ def test_what_is_set_aside_and_what_comes_in_its_place_is_on_the_disk(state: Pat
 def test_the_list_of_exported_corrections_is_on_the_disk(state: Path, tmp_path: Path, events: Events) -> None:
     with closing(EdgeAgent.open(ARTIFACT, state)) as agent:
         agent.export_corrections(tmp_path / "taken")
-    assert "fsync" in {what for what, path in events if "taken" in path}
+    (forced,) = (path for what, path in events if what == "fsync" and "taken" in path)
+    assert events.sizes[forced] == (tmp_path / "taken" / Path(forced).name).stat().st_size
