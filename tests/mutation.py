@@ -95,7 +95,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Any]]:
     nothing = ast.Pass()
     if isinstance(node, (ast.Raise, ast.Delete)) or (isinstance(node, ast.Expr) and not isinstance(node.value, (ast.Yield, ast.YieldFrom))):
         yield "taken away", lambda old: nothing
-    if isinstance(node, ast.Return) and node.value is not None:
+    if isinstance(node, ast.Return) and node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
         yield "returns None", lambda old: ast.Return(ast.Constant(None))
     if isinstance(node, ast.Assign) and all(isinstance(target, (ast.Attribute, ast.Tuple)) for target in node.targets):
         yield "taken away", lambda old: nothing
