@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from on_device import an_entry, files_below, open_journal, some_seen
 
-from edge_agent.errors import StateBusyError
+from edge_agent import journal as module
+from edge_agent.errors import StateBusyError, StateError
 from edge_agent.journal import Journal
 from edge_agent.journal_facts import commits
+from edge_agent.journal_file import FILE_NAME
+from edge_agent.journal_mark import MARK_NAME
 
 
 class AskedLock:
@@ -91,3 +97,34 @@ def test_a_request_that_wrote_makes_no_transaction_of_its_own(journal: Journal) 
     with journal.on_behalf_of("nothing to do"):
         pass
     assert journal.read(lambda connection: commits(connection) if connection else 0) == 3
+
+
+def test_a_state_of_another_artifact_in_its_place_is_never_read(journal: Journal, tmp_path: Path) -> None:
+    for each in (journal, other := open_journal(tmp_path / "other", "b" * 64)):
+        with each.writing() as writer:
+            writer.add_correction(an_entry(1), some_seen(1), None)
+        each.close()
+    assert len(journal.history()) == len(other.history()) == 1
+    other.close()
+    (journal.folder / MARK_NAME).unlink()
+    os.replace(other.folder / FILE_NAME, journal.folder / FILE_NAME)
+    for _ in range(2):  # the version that SQLite counts for a connection is the one from before
+        with pytest.raises(StateError, match="of another artifact"):
+            journal.history()
+
+
+def test_where_there_is_no_state_there_is_no_picture(journal: Journal) -> None:
+    assert journal.picture(1) is None
+
+
+def test_a_writer_waits_for_other_processes_as_long_as_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, waits_s = open_journal(tmp_path / "state", wait_ms=3_600_000), list[float]()
+
+    def begin(connection: sqlite3.Connection, deadline: float) -> None:
+        waits_s.append(deadline - time.monotonic())
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(module, "begin_writing", begin)
+    with pytest.raises(StateBusyError), journal.writing():
+        pytest.fail("it must not be entered")
+    assert waits_s == [pytest.approx(3600, abs=2)]
