@@ -18,6 +18,7 @@ from edge_agent.journal import Journal
 from edge_agent.journal_facts import commits
 from edge_agent.journal_file import FILE_NAME
 from edge_agent.journal_mark import MARK_NAME
+from edge_agent.state_reader import open_snapshot
 
 
 class AskedLock:
@@ -128,3 +129,28 @@ def test_a_writer_waits_for_other_processes_as_long_as_the_settings_say(tmp_path
     with pytest.raises(StateBusyError), journal.writing():
         pytest.fail("it must not be entered")
     assert waits_s == [pytest.approx(3600, abs=2)]
+
+
+def test_within_a_transaction_its_own_file_is_read_whatever_lies_there(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with journal.writing() as writer:
+        writer.add_correction(an_entry(1), some_seen(1), None)
+        monkeypatch.setattr(module, "files_of", lambda folder: ("another", "file"))
+        assert len(journal.history()) == 1
+        monkeypatch.undo()
+    assert len(journal.history()) == 1
+
+
+def test_one_who_looks_at_a_copy_does_not_watch_the_files(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with journal.writing() as writer:
+        writer.add_correction(an_entry(1), some_seen(1), None)
+    opened = list[Path]()
+
+    def opening(folder: Path, wait_ms: int) -> sqlite3.Connection | None:
+        opened.append(folder)
+        return open_snapshot(folder, wait_ms)
+
+    looker = Journal(journal.folder, "a" * 64, journal._settings, journal._now, opening)
+    for _ in range(2):
+        assert len(looker.history()) == 1
+        monkeypatch.setattr(module, "files_of", lambda folder: ("another", "file"))
+    assert len(opened) == 1
