@@ -47,8 +47,8 @@ MUTATION = $(WORKSTATION)/bin/python tests/mutation.py --report docs/mutation.js
 mutation: $(WORKSTATION)/ready  ## change one thing at a time in journal, artifact and guard: what no test notices, into docs/mutation.md
 	$(MUTATION) edge_agent/guard.py --tests tests/test_guard.py
 	$(MUTATION) edge_agent/artifact.py --tests tests/test_artifact.py
-	TMPDIR=/dev/shm $(MUTATION) edge_agent/journal.py --tests tests/test_journal.py tests/test_journal_mark.py tests/test_journal_requests.py \
-	  tests/test_journal_opening.py --then tests/test_journal_holder.py tests/test_migrating.py tests/test_state_commands.py
+	TMPDIR=/dev/shm $(MUTATION) edge_agent/journal.py --tests tests/test_journal_turns.py tests/test_journal.py tests/test_journal_mark.py \
+	  tests/test_journal_requests.py tests/test_journal_opening.py --then tests/test_journal_holder.py tests/test_migrating.py tests/test_state_commands.py
 
 artifacts: $(WORKSTATION)/ready  ## build artifacts/default again: PHOTOS=folder or zip, WEIGHTS=file
 	$(WORKSTATION)/bin/python artifacts/build_default.py --photos $(PHOTOS) --weights $(WEIGHTS)
