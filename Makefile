@@ -43,15 +43,12 @@ faults: $(WORKSTATION)/ready $(DEVICE)/ready  ## the fault plan with the night's
 	EDGE_AGENT_TEST_DEVICE=$(CURDIR)/$(DEVICE)/bin/python $(WORKSTATION)/bin/python tests/faults/campaign.py --report docs --seed $(or $(SEED),0) $(ROWS)
 
 .PHONY: mutation
-mutation: $(WORKSTATION)/ready  ## what no test of the journal notices when a line of it is changed, into docs/mutation-state.json
-	$(WORKSTATION)/bin/python tests/mutation.py edge_agent/journal.py --report docs/mutation-state.json --tests tests/test_journal.py \
-	  tests/test_journal_mark.py tests/test_journal_requests.py tests/test_journal_opening.py \
-	  --then tests/test_journal_holder.py tests/test_migrating.py tests/test_state_commands.py
-
-.PHONY: mutation-gate
-mutation-gate: $(WORKSTATION)/ready  ## the same for what opens artifacts and judges heads, into docs/mutation-gate.json
-	$(WORKSTATION)/bin/python tests/mutation.py edge_agent/artifact.py --report docs/mutation-gate.json --tests tests/test_artifact.py
-	$(WORKSTATION)/bin/python tests/mutation.py edge_agent/guard.py --report docs/mutation-gate.json --tests tests/test_guard.py
+MUTATION = $(WORKSTATION)/bin/python tests/mutation.py --report docs/mutation.json
+mutation: $(WORKSTATION)/ready  ## change one thing at a time in journal, artifact and guard: what no test notices, into docs/mutation.md
+	$(MUTATION) edge_agent/guard.py --tests tests/test_guard.py
+	$(MUTATION) edge_agent/artifact.py --tests tests/test_artifact.py
+	TMPDIR=/dev/shm $(MUTATION) edge_agent/journal.py --tests tests/test_journal_turns.py tests/test_journal.py tests/test_journal_mark.py \
+	  tests/test_journal_requests.py tests/test_journal_opening.py --then tests/test_journal_holder.py tests/test_migrating.py tests/test_state_commands.py
 
 artifacts: $(WORKSTATION)/ready  ## build artifacts/default again: PHOTOS=folder or zip, WEIGHTS=file
 	$(WORKSTATION)/bin/python artifacts/build_default.py --photos $(PHOTOS) --weights $(WEIGHTS)

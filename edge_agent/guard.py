@@ -6,6 +6,7 @@ undo is there for it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -92,10 +93,16 @@ class Guard:
         drop = self._drop + (CLAIM if teaches_new else 0)
         total = self._total + CLAIM * int(np.count_nonzero(candidate.added.bias > NOT_IN_USE))
         report = SentinelReport(size, before, after, drop, self._factory, broken, mended)
-        least, least_in_all = before - drop - _ROUNDING, self._factory - total - _ROUNDING
-        if after >= least and (after >= least_in_all or after >= before):
+        least = was - _pictures(drop, size)
+        least_in_all = round(self._factory * size) - _pictures(total, size)
+        if now >= least and (now >= least_in_all or now >= was):
             return Judgement(True, f"{broken} of {report.size} sentinel pictures broken, {mended} mended", report, right)
         limit = f"{drop:.1%} by one correction, {total:.1%} in all"
         change = f"accuracy {before:.1%} → {after:.1%}, allowed is a loss of {limit}"
         reason = f"it would break {broken} of {report.size} sentinel pictures: {change}"
         return Judgement(False, reason, report, right)
+
+
+def _pictures(share: float, size: int) -> int:
+    """How many of `size` pictures a share of them is at most, whatever the last digit of the share."""
+    return math.floor((share + _ROUNDING) * size)

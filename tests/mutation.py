@@ -35,6 +35,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
 WORDS = ("PRAGMA", "BEGIN", "COMMIT", "ROLLBACK", "DELETE", "UPDATE", "VACUUM")
+START, END = "<!-- mutation -->", "<!-- /mutation -->"
 PRELOADED = ("numpy", "hypothesis", "PIL.Image", "safetensors.numpy", "onnxruntime", "pytest", "click", "rich.console", "sqlite3")
 
 
@@ -94,7 +95,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Any]]:
     nothing = ast.Pass()
     if isinstance(node, (ast.Raise, ast.Delete)) or (isinstance(node, ast.Expr) and not isinstance(node.value, (ast.Yield, ast.YieldFrom))):
         yield "taken away", lambda old: nothing
-    if isinstance(node, ast.Return) and node.value is not None:
+    if isinstance(node, ast.Return) and node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
         yield "returns None", lambda old: ast.Return(ast.Constant(None))
     if isinstance(node, ast.Assign) and all(isinstance(target, (ast.Attribute, ast.Tuple)) for target in node.targets):
         yield "taken away", lambda old: nothing
@@ -209,7 +210,24 @@ def _report(file: Path, module: str, count: int, tried: int, left: list[Mutant])
     survivors = [{"line": m.line, "what": m.what, "why": known.get(m.what, "")} for m in left]
     rows[module] = {"mutants": count, "tried": tried, "noticed": tried - len(left), "survivors": survivors}
     file.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_page(file.with_suffix(".md"), rows)
     return min(100, sum(not row["why"] for row in survivors))
+
+
+def write_page(page: Path, rows: dict[str, Any]) -> None:
+    """Put the tables between the markers of the page beside the report, where there is such a page."""
+    if not page.exists():
+        return
+    lines = ["| module | mutants | noticed | survive |", "|---|---:|---:|---:|"]
+    lines += [f"| `{module}` | {row['tried']} | {row['noticed']} | {len(row['survivors'])} |" for module, row in rows.items()]
+    lines += ["", "| survivor | change | why no test can or need notice it |", "|---|---|---|"]
+    for module, row in rows.items():
+        lines += [
+            f"| `{Path(module).name}`, line {found['line']} | `{found['what'].replace('|', '&#124;')}` | {found['why']} |"
+            for found in row["survivors"]
+        ]
+    before, _, rest = page.read_text("utf-8").partition(START)
+    page.write_text(f"{before}{START}\n" + "\n".join(lines) + f"\n{END}{rest.partition(END)[2]}", "utf-8")
 
 
 if __name__ == "__main__":

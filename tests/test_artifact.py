@@ -144,6 +144,36 @@ def test_damaged_file_is_named(folder: Path, name: str, damage: Callable[[Path],
     assert name in refused(folder)
 
 
+def test_message_says_in_what_way_a_file_is_another(folder: Path) -> None:
+    path, sound = folder / "backbone.onnx", (folder / "backbone.onnx").read_bytes()
+    entry = fake_manifest().files["backbone.onnx"]
+    path.write_bytes(sound + b"x")
+    assert refused(folder).partition(";")[0] == f"{path} has more bytes, the manifest says {len(sound)}"
+    path.write_bytes(sound[:-1])
+    assert refused(folder).partition(";")[0] == f"{path} has {len(sound) - 1} bytes, the manifest says {len(sound)}"
+    path.write_bytes(other := sound[:-1] + b"X")
+    found = hashlib.sha256(other).hexdigest()[:12]
+    assert refused(folder).partition(";")[0] == f"{path} was changed: its SHA-256 is {found}…, the manifest says {entry.sha256[:12]}…"
+    pipe(path)
+    assert refused(folder).partition(";")[0] == "backbone.onnx: is not a regular file"
+
+
+@pytest.mark.parametrize("name", ["backbone.onnx", "labels.txt"])
+def test_more_after_whole_pieces_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that ends with a piece, and a byte more: the digest of what the manifest counts would fit."""
+    monkeypatch.setattr(artifact_module, "_PIECE_BYTES", 4)
+    files = {**fake_files(), "backbone.onnx": b"twelve bytes"}
+    path = write_artifact(tmp_path / "a", files, fake_manifest(files).to_bytes())
+    Artifact.open(path)
+    longer(path / name)
+    assert "has more bytes" in refused(path)
+
+
+def test_long_name_of_a_stranger_is_cut(folder: Path) -> None:
+    (folder / ("x" * 100)).write_bytes(b"")
+    assert refused(folder).partition(";")[0] == f"{folder}: the file {'x' * 80!r} is not listed or is a link"
+
+
 @pytest.mark.parametrize(
     "name", ["notes.txt", ".DS_Store", "golden/99.png", "other/deep/file", "training/checkpoint.bak", "labels.txt~", "train", "golden/0"]
 )
@@ -329,6 +359,11 @@ def test_array_that_does_not_fit_is_named(name: str) -> None:
     for value in wrong:
         with pytest.raises(ArtifactError, match=rf"statistics\.safetensors: {name}"):
             statistics({**arrays, name: value})
+
+
+def test_labels_of_no_class_are_named() -> None:
+    with pytest.raises(ArtifactError, match=r"sentinel_labels holds an index outside 0…2"):
+        statistics({**fake_arrays(), "sentinel_labels": fake_arrays()["sentinel_labels"] + 1})
 
 
 def test_lost_and_extra_arrays_are_refused() -> None:

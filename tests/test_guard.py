@@ -103,6 +103,23 @@ def test_new_class_may_win_its_share(guard: Guard, default_artifact: Artifact) -
     assert found.accepted
 
 
+def test_only_a_learned_class_widens_what_may_be_lost_in_all(default_artifact: Artifact) -> None:
+    manifest = default_artifact.manifest
+    judge = Guard(default_artifact, Settings(guard_drop=1.0, guard_total=0.0))
+    worse, listed = spoiling(default_artifact, 1), AddedClasses.unlearned(1, manifest.features, manifest.directions)
+    learned = replace(listed, bias=np.zeros_like(listed.bias) - 1000)
+    right = judge.right(no_head(default_artifact))
+    assert not judge.judge(right, replace(worse, coefficients=np.pad(worse.coefficients, ((0, 0), (0, 1))), added=listed)).accepted
+    assert judge.judge(right, replace(worse, coefficients=np.pad(worse.coefficients, ((0, 0), (0, 1))), added=learned)).accepted
+
+
+def test_judgements_compare_by_what_they_say(guard: Guard, default_artifact: Artifact) -> None:
+    head = no_head(default_artifact)
+    found = guard.judge(guard.right(head), head)
+    assert found == guard.judge(guard.right(head), head)
+    assert "array" not in repr(found)
+
+
 def test_head_of_nan_is_refused(guard: Guard, default_artifact: Artifact) -> None:
     head = spoiling(default_artifact, 3)
     head = replace(head, coefficients=np.full_like(head.coefficients, np.nan))
