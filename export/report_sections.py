@@ -37,7 +37,7 @@ def _head(facts: Facts) -> str:
     values = [
         ("Right on the sentinel", f"{right / of:.1%}", f"{right} of {of}; 95 % interval {low:.0%} to {high:.0%}"),
         ("Calibration error", f"{reliability(facts.logits, facts.truths).error:.3f}", "said against what holds, 0 is best"),
-        ("Difference to PyTorch", f"{manifest.parity.logits:.0e}", f"of a logit, on {manifest.parity.pictures} pictures"),
+        ("Difference to PyTorch", f"{manifest.parity.logits:.1g}", f"of a logit, on {manifest.parity.pictures} pictures"),
         ("Size", f"{size / 1e6:.1f} MB", f"{manifest.model.parameters:,} parameters"),
     ]
     if facts.effect is not None and facts.effect.taught:
