@@ -154,3 +154,27 @@ def test_one_who_looks_at_a_copy_does_not_watch_the_files(journal: Journal, monk
         assert len(looker.history()) == 1
         monkeypatch.setattr(module, "files_of", lambda folder: ("another", "file"))
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize("wait_ms, refusals, works", [(5000, 2, True), (0, 2, False)])
+def test_a_writer_that_a_look_beside_it_makes_read_only_opens_again(
+    wait_ms: int, refusals: int, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, asked, real = open_journal(tmp_path / "state", wait_ms=wait_ms), list[sqlite3.Connection](), module.begin_writing
+
+    def begin(connection: sqlite3.Connection, deadline: float) -> None:
+        asked.append(connection)
+        if len(asked) <= refusals:
+            time.sleep(0.01)
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+        real(connection, deadline)
+
+    monkeypatch.setattr(module, "begin_writing", begin)
+    if works:
+        with journal.writing() as writer:
+            writer.add_correction(an_entry(1), some_seen(1), None)
+        assert len(set(map(id, asked))) == len(asked) == refusals + 1, "each time it is another connection"
+        assert len(journal.history()) == 1
+    else:
+        with pytest.raises(StateError, match="cannot be written"), journal.writing():
+            pytest.fail("it must not be entered")
