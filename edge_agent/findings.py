@@ -113,9 +113,6 @@ def _conflict_in(labels: Sequence[str], rows: Rows, same: NDArray[np.bool_], see
 def _conflict(labels: Sequence[str], others: Sequence[Evidence], seen: Seen) -> Conflict | None:
     if not others:
         return None
-    contexts = np.concatenate([evidence.seen.context for evidence in others])
-    if len(contexts) > len(others):  # a picture's own is its first; its views do not count
-        contexts = np.concatenate([evidence.seen.context[:1] for evidence in others])
-    alike = contexts @ seen.context[0]
+    alike = np.concatenate([evidence.seen.context[:1] for evidence in others]) @ seen.context[0]
     nearest = int(alike.argmax())
     return Conflict(others[nearest].id, labels[others[nearest].label], float(alike[nearest]))
